@@ -1,0 +1,1 @@
+"""The vocabulary: instruments, events and time. Imported by every room, imports none."""

@@ -52,7 +52,7 @@ class TradeColumns(_Columns):
 
 @dataclass(frozen=True, slots=True)
 class BookColumns(_Columns):
-    """n book samples on a time grid, with what happened since the sample before. int64 unless said otherwise."""
+    """n book samples on a time grid, with what happened since the one before. int64 unless said otherwise."""
 
     grid_ns: Integers
     """The state is that after every update with event time < grid_ns."""

@@ -1,0 +1,1 @@
+"""What was done: fills, fees, the ledger and the brokers."""

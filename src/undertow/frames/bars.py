@@ -1,0 +1,185 @@
+"""Merging seconds and book samples into bars of any length: one pass, state carried across any cut."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.compiled import kernel
+from undertow.frames.frames import BOOK_LEVELS, Frames
+from undertow.market.instruments import Instrument
+from undertow.market.time import SECOND_NS
+
+__all__ = ["BarState", "fold_bars", "new_bar_state", "to_frames"]
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+# Columns of a bar's integers; the first fifteen are those of a second (`trade_fold.SECOND_COLUMNS`).
+_OPEN_NS, _OPEN, _HIGH, _LOW, _CLOSE, _COUNT, _BUY, _LARGE_LOTS = 0, 1, 2, 3, 4, 5, 6, 10
+_TRAILING, _LAST_TRADE_NS = 11, 14
+_LATE, _TRADE_GAP, _GAP, _SAMPLES, _IMBALANCE_COUNT = 15, 16, 17, 18, 19
+_SPREAD, _UPDATES, _LAST_UPDATE_NS = 22, 27, 28
+_WIDTH = 29
+
+# Columns of a sample's integers (`book_fold.Samples`).
+_SAMPLE_GRID, _SAMPLE_UPDATE_NS, _SAMPLE_SPREAD = 0, 2, 4
+
+_DEPTHS = (5, 10, 20)
+
+
+class BarState(NamedTuple):
+    """The open bar of one timeframe, changed in place."""
+
+    integers: Integers
+    """(29,)"""
+    imbalances: Floats
+    """(3,) Σ over the bar's samples, at depths 5, 10, 20."""
+    levels: Integers
+    """(4, 20) bid ticks, bid lots, ask ticks, ask lots of the bar's last sample."""
+    started: Integers
+    """(1,)"""
+
+
+def new_bar_state() -> BarState:
+    """The state before the first second."""
+    return BarState(
+        np.zeros(_WIDTH, np.int64),
+        np.zeros(3, np.float64),
+        np.zeros((4, BOOK_LEVELS), np.int64),
+        np.zeros(1, np.int64),
+    )
+
+
+@kernel
+def _add_second(bar: Integers, second: Integers, extra: Integers) -> None:
+    """Merge one second and its (late, trade gap, gap) into the bar."""
+    if second[_COUNT] > 0:
+        if bar[_COUNT] == 0:
+            bar[_OPEN], bar[_HIGH], bar[_LOW] = second[_OPEN], second[_HIGH], second[_LOW]
+        bar[_HIGH] = max(bar[_HIGH], second[_HIGH])
+        bar[_LOW] = min(bar[_LOW], second[_LOW])
+    elif bar[_COUNT] == 0:
+        bar[_OPEN] = bar[_HIGH] = bar[_LOW] = second[_CLOSE]
+    bar[_CLOSE] = second[_CLOSE]
+    for i in range(_COUNT, _LARGE_LOTS + 1):
+        bar[i] += second[i]
+    for i in range(_TRAILING, _LAST_TRADE_NS + 1):
+        bar[i] = second[i]
+    for i in range(3):
+        bar[_LATE + i] += extra[i]
+
+
+@kernel
+def _add_sample(state: BarState, sample: Integers, levels: Integers) -> None:
+    """Merge one book sample into the bar."""
+    bar = state.integers
+    bar[_SAMPLES] += 1
+    for i in range(6):
+        bar[_SPREAD + i] += sample[_SAMPLE_SPREAD + i]
+    bar[_LAST_UPDATE_NS] = sample[_SAMPLE_UPDATE_NS]
+    bids, asks, level = 0, 0, 0
+    for i in range(3):
+        while level < _DEPTHS[i]:
+            bids += levels[1, level]
+            asks += levels[3, level]
+            level += 1
+        if bids + asks > 0:
+            state.imbalances[i] += (bids - asks) / (bids + asks)
+            bar[_IMBALANCE_COUNT + i] += 1
+    state.levels[:, :] = levels[:, :BOOK_LEVELS]
+
+
+@kernel
+def _close_bar(state: BarState, integers: Integers, imbalances: Floats, levels: Integers) -> None:
+    """Write the bar out and clear what does not carry over."""
+    bar = state.integers
+    integers[:] = bar
+    imbalances[:] = state.imbalances
+    levels[:, :] = state.levels
+    bar[_COUNT : _LARGE_LOTS + 1] = 0
+    bar[_LATE:_LAST_UPDATE_NS] = 0
+    state.imbalances[:] = 0.0
+    state.levels[:, :] = 0
+
+
+@kernel
+def fold_bars(
+    seconds: Integers,
+    extras: Integers,
+    samples: Integers,
+    sample_levels: Integers,
+    length_ns: int,
+    state: BarState,
+    integers: Integers,
+    imbalances: Floats,
+    levels: Integers,
+) -> int:
+    """Merge consecutive seconds; returns the bars written.
+
+    `seconds` is (n, 15); `extras` (n, 3): late trades, ns in a trade gap, ns in any gap; `samples` (m, 11) and
+    `sample_levels` (m, 4, ≥20) all with first open < g ≤ last close. Output arrays have room.
+    """
+    written, at = 0, 0
+    for i in range(len(seconds)):
+        open_ns = seconds[i, _OPEN_NS]
+        close_ns = open_ns + SECOND_NS
+        if state.started[0] == 0 or open_ns % length_ns == 0:
+            state.integers[_OPEN_NS] = open_ns // length_ns * length_ns
+            state.started[0] = 1
+        _add_second(state.integers, seconds[i], extras[i])
+        while at < len(samples) and samples[at, _SAMPLE_GRID] <= close_ns:
+            _add_sample(state, samples[at], sample_levels[at])
+            at += 1
+        if close_ns % length_ns == 0:
+            _close_bar(state, integers[written], imbalances[written], levels[written])
+            written += 1
+    return written
+
+
+def to_frames(
+    integers: Integers,
+    imbalances: Floats,
+    levels: Integers,
+    instrument: Instrument,
+    length_ns: int,
+    lateness_ns: int,
+) -> Frames:
+    """Bars as the columns that features read."""
+    columns = np.ascontiguousarray(integers.T)
+    return Frames(
+        length_ns=length_ns,
+        price=instrument.price,
+        quantity=instrument.quantity,
+        lateness_ns=lateness_ns,
+        open_ns=columns[0],
+        open=columns[1],
+        high=columns[2],
+        low=columns[3],
+        close=columns[4],
+        trade_count=columns[5],
+        buy_lots=columns[6],
+        sell_lots=columns[7],
+        notional=columns[8],
+        large_count=columns[9],
+        large_lots=columns[10],
+        trailing_counts=integers[:, 11:14].copy(),
+        last_trade_ns=columns[14],
+        late_count=columns[15],
+        trade_gap_ns=columns[16],
+        gap_ns=columns[17],
+        sample_count=columns[18],
+        bid_ticks=levels[:, 0].copy(),
+        bid_lots=levels[:, 1].copy(),
+        ask_ticks=levels[:, 2].copy(),
+        ask_lots=levels[:, 3].copy(),
+        imbalance_sums=imbalances,
+        imbalance_counts=integers[:, 19:22].copy(),
+        spread_integral=columns[22],
+        spread_square_integral=columns[23],
+        spread_time_us=columns[24],
+        ofi_1=columns[25],
+        ofi_10=columns[26],
+        update_count=columns[27],
+        last_update_ns=columns[28],
+    )

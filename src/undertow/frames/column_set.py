@@ -1,0 +1,70 @@
+"""Building, joining and cutting sets of columns."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.market.batch import EventBatch
+from undertow.market.columns import BookColumns, TradeColumns
+
+__all__ = ["book_columns", "empty_trades", "join", "single_event"]
+
+Integers = NDArray[np.int64]
+C = TypeVar("C", TradeColumns, BookColumns)
+
+
+def empty_trades() -> TradeColumns:
+    """No trades."""
+    columns = {f.name: np.zeros(0, np.int64) for f in fields(TradeColumns)}
+    flags = {name: np.zeros(0, np.bool_) for name in ("is_buyer_maker", "is_late")}
+    return TradeColumns(**{**columns, **flags, "order_type": np.zeros(0, np.uint8)})  # type: ignore[arg-type]
+
+
+def book_columns(integers: Integers, levels: Integers) -> BookColumns:
+    """Samples from `Samples.integers` (n, 11) and `Samples.levels` (n, 4, levels)."""
+    columns = np.ascontiguousarray(integers.T)
+    return BookColumns(
+        grid_ns=columns[0],
+        last_update_id=columns[1],
+        last_update_ns=columns[2],
+        receive_ns=columns[3],
+        bid_ticks=levels[:, 0],
+        bid_lots=levels[:, 1],
+        ask_ticks=levels[:, 2],
+        ask_lots=levels[:, 3],
+        spread_integral=columns[4],
+        spread_square_integral=columns[5],
+        spread_time_us=columns[6],
+        ofi_1=columns[7],
+        ofi_10=columns[8],
+        update_count=columns[9],
+        late_update_count=columns[10],
+    )
+
+
+def join(parts: Sequence[C]) -> C:
+    """One after the other; at least one part."""
+    if len(parts) == 1:
+        return parts[0]
+    names = [f.name for f in fields(parts[0])]
+    return type(parts[0])(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+
+
+def single_event(batch: EventBatch, row: int) -> EventBatch:
+    """One event as a batch of its own, with its levels copied."""
+    bids = slice(batch.bid_start[row], batch.bid_start[row] + batch.bid_count[row])
+    asks = slice(batch.ask_start[row], batch.ask_start[row] + batch.ask_count[row])
+    columns = {
+        f.name: getattr(batch, f.name)[row : row + 1].copy()
+        for f in fields(EventBatch)
+        if not f.name.startswith("level_")
+    }
+    columns["bid_start"], columns["ask_start"] = np.array([0]), columns["bid_count"].copy()
+    return EventBatch(
+        **columns,
+        level_ticks=np.concatenate([batch.level_ticks[bids], batch.level_ticks[asks]]),
+        level_lots=np.concatenate([batch.level_lots[bids], batch.level_lots[asks]]),
+    )

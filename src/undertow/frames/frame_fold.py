@@ -1,0 +1,166 @@
+"""From trades and book samples to frames of every timeframe: the one path of batch and live."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.frames import bars, trade_fold
+from undertow.frames.frames import BOOK_LEVELS, Frames
+from undertow.frames.gaps import covered_ns
+from undertow.market.columns import BookColumns, TradeColumns
+from undertow.market.events import Gap
+from undertow.market.instruments import Instrument
+from undertow.market.time import SECOND_NS
+
+__all__ = ["TRADE_STREAMS", "FrameFold"]
+
+Integers = NDArray[np.int64]
+
+TRADE_STREAMS = ("trades", "aggtrades")
+"""Streams whose gaps make trade features unknown."""
+
+
+class FrameFold:
+    """Folds the flow of one symbol into frames of several lengths.
+
+    `advance` may be called with any cut of the same history; the frames are the same to the last bit.
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        lengths_ns: Sequence[int],
+        lateness_ns: int,
+        large: trade_fold.LargeTradeRule,
+    ) -> None:
+        self.instrument = instrument
+        self.lengths_ns = tuple(lengths_ns)
+        self._lateness_ns = lateness_ns
+        self._large = large
+        self._trades = trade_fold.new_trade_state()
+        self._bars = {length: bars.new_bar_state() for length in self.lengths_ns}
+        self._started = False
+
+    def advance(
+        self,
+        trades: TradeColumns,
+        samples: BookColumns,
+        gaps: Sequence[Gap],
+        late_ns: Integers,
+        until_ns: int,
+    ) -> dict[int, Frames]:
+        """Close every second up to `until_ns`, a whole second; the frames closed thereby, by length.
+
+        `trades` are the flow trades before `until_ns` that were not folded yet, sorted by (event time, id);
+        `samples` the book samples up to `until_ns` not given yet; `gaps` all gaps that may touch these
+        seconds; `late_ns` event times of late trades of these seconds.
+        """
+        if not self._started:
+            starts = [int(trades.event_ns[0])] if len(trades) else []
+            starts += [int(samples.grid_ns[0]) - 1] if len(samples) else []
+            if not starts:
+                return {}
+            trade_fold.start_grid(self._trades, min(starts))
+            self._started = True
+        seconds = self._fold_seconds(trades, until_ns)
+        if not len(seconds):
+            return {}
+        extras = _extras(gaps, late_ns, int(seconds[0, 0]), len(seconds))
+        integers, levels = _sample_rows(samples)
+        return {
+            length: self._fold_bars(length, seconds, extras, integers, levels) for length in self.lengths_ns
+        }
+
+    def _fold_seconds(self, trades: TradeColumns, until_ns: int) -> Integers:
+        count = max(0, (until_ns - int(self._trades.row[0])) // SECOND_NS)
+        out = np.empty((count, len(trade_fold.SECOND_COLUMNS)), np.int64)
+        at, written = 0, 0
+        while True:
+            at, rows = trade_fold.fold_trades(
+                trades.event_ns,
+                trades.price_ticks,
+                trades.quantity_lots,
+                trades.is_buyer_maker,
+                at,
+                until_ns,
+                self._large.factor,
+                self._large.window_ns,
+                self._trades,
+                out[written:],
+            )
+            written += rows
+            if at == len(trades):
+                return out[:written]
+            self._trades = trade_fold.grow_window(self._trades)
+
+    def _fold_bars(
+        self, length_ns: int, seconds: Integers, extras: Integers, samples: Integers, levels: Integers
+    ) -> Frames:
+        capacity = len(seconds) * SECOND_NS // length_ns + 1
+        integers = np.empty((capacity, 29), np.int64)
+        imbalances = np.empty((capacity, 3), np.float64)
+        tops = np.empty((capacity, 4, BOOK_LEVELS), np.int64)
+        count = bars.fold_bars(
+            seconds, extras, samples, levels, length_ns, self._bars[length_ns], integers, imbalances, tops
+        )
+        return bars.to_frames(
+            integers[:count], imbalances[:count], tops[:count], self.instrument, length_ns, self._lateness_ns
+        )
+
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Everything carried, as arrays; `restore` takes it back."""
+        arrays: dict[str, NDArray[np.generic]] = {
+            f"trades.{k}": v.copy() for k, v in self._trades._asdict().items()
+        }
+        for length, bar in self._bars.items():
+            arrays.update({f"bars.{length}.{k}": v.copy() for k, v in bar._asdict().items()})
+        arrays["started"] = np.array([self._started])
+        return arrays
+
+    def restore(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+        """Go on from a `to_arrays()`."""
+        fields = trade_fold.TradeState._fields
+        self._trades = trade_fold.TradeState(*(arrays[f"trades.{k}"].copy() for k in fields))  # type: ignore[arg-type]
+        for length in self.lengths_ns:
+            parts = (arrays[f"bars.{length}.{k}"].copy() for k in bars.BarState._fields)
+            self._bars[length] = bars.BarState(*parts)  # type: ignore[arg-type]
+        self._started = bool(arrays["started"][0])
+
+
+def _extras(gaps: Sequence[Gap], late_ns: Integers, start_ns: int, count: int) -> Integers:
+    """(count, 3): late trades, ns in a trade gap, ns in any gap, for each second."""
+    extras = np.zeros((count, 3), np.int64)
+    if len(late_ns):
+        seconds = (late_ns - start_ns) // SECOND_NS
+        inside = seconds[(seconds >= 0) & (seconds < count)]
+        extras[:, 0] = np.bincount(inside, minlength=count)
+    if gaps:
+        flow = [gap for gap in gaps if gap.stream in TRADE_STREAMS]
+        extras[:, 1] = covered_ns(flow, start_ns, count)
+        extras[:, 2] = covered_ns(gaps, start_ns, count)
+    return extras
+
+
+def _sample_rows(samples: BookColumns) -> tuple[Integers, Integers]:
+    """Samples as the two arrays that `fold_bars` reads."""
+    integers = np.empty((len(samples), 11), np.int64)
+    columns = (
+        samples.grid_ns,
+        samples.last_update_id,
+        samples.last_update_ns,
+        samples.receive_ns,
+        samples.spread_integral,
+        samples.spread_square_integral,
+        samples.spread_time_us,
+        samples.ofi_1,
+        samples.ofi_10,
+        samples.update_count,
+        samples.late_update_count,
+    )
+    for i, column in enumerate(columns):
+        integers[:, i] = column
+    levels = np.empty((len(samples), 4, BOOK_LEVELS), np.int64)
+    for i, side in enumerate((samples.bid_ticks, samples.bid_lots, samples.ask_ticks, samples.ask_lots)):
+        levels[:, i] = side[:, :BOOK_LEVELS]
+    return integers, levels

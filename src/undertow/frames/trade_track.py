@@ -1,0 +1,117 @@
+"""Trade ids of one stream: each id once, and a gap wherever ids are missing."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.market.events import Gap
+
+__all__ = ["TradeTracker"]
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class TradeTracker:
+    """Follows the ids of one stream of one symbol in arrival order."""
+
+    symbol: str
+    stream: str
+    last_id: int = -1
+    last_event_ns: int = 0
+    missing: list[tuple[int, int]] = field(default_factory=list)
+    """Ranges of ids that were skipped and may still come."""
+    disconnected_ns: int = -1
+    """Event time from which this stream has been cut off, -1 while it is connected."""
+    duplicate_count: int = 0
+
+    def disconnect(self, closed_ns: int) -> None:
+        """The connection that carries this stream was lost when bars were closed up to `closed_ns`."""
+        if self.last_id >= 0 and self.disconnected_ns < 0:
+            self.disconnected_ns = max(self.last_event_ns, closed_ns)
+
+    def open_gap(self, until_ns: int) -> Gap | None:
+        """The gap that lasts while the stream is cut off, as far as `until_ns`."""
+        if self.disconnected_ns < 0 or until_ns <= self.disconnected_ns:
+            return None
+        return self._gap(
+            self.disconnected_ns, until_ns, (-1, -1), "disconnected", self.disconnected_ns, until_ns
+        )
+
+    def accept(
+        self, ids: Integers, event_ns: Integers, closed_before: Integers
+    ) -> tuple[NDArray[np.bool_], list[Gap]]:
+        """Which of the trades are new, and the gaps that they reveal.
+
+        `closed_before` is the boundary up to which bars were closed when each trade arrived.
+        """
+        fresh = np.ones(len(ids), np.bool_)
+        if not len(ids):
+            return fresh, []
+        expected = np.empty_like(ids)
+        expected[0] = self.last_id + 1 if self.last_id >= 0 else ids[0]
+        expected[1:] = ids[:-1] + 1
+        if self.disconnected_ns < 0 and bool((ids == expected).all()):
+            self.last_id, self.last_event_ns = int(ids[-1]), int(event_ns[-1])
+            return fresh, []
+        gaps: list[Gap] = []
+        for row in range(len(ids)):
+            fresh[row] = self._accept_one(int(ids[row]), int(event_ns[row]), int(closed_before[row]), gaps)
+        return fresh, gaps
+
+    def _accept_one(self, trade_id: int, event_ns: int, closed_ns: int, gaps: list[Gap]) -> bool:
+        if 0 <= self.last_id >= trade_id:
+            return self._fill(trade_id)
+        jumped = self.last_id >= 0 and trade_id > self.last_id + 1
+        cut_off_ns, self.disconnected_ns = self.disconnected_ns, -1
+        if jumped:
+            counted_from = max(self.last_event_ns, closed_ns) if cut_off_ns < 0 else cut_off_ns
+            ids = (self.last_id + 1, trade_id - 1)
+            self.missing.append(ids)
+            gaps.append(
+                self._gap(
+                    self.last_event_ns,
+                    event_ns,
+                    ids,
+                    "trade ids missing" if cut_off_ns < 0 else "disconnected",
+                    counted_from,
+                    max(event_ns, closed_ns, counted_from),
+                )
+            )
+        elif 0 <= cut_off_ns < closed_ns:
+            cause = "disconnected, no id missing"
+            gaps.append(self._gap(cut_off_ns, closed_ns, (-1, -1), cause, cut_off_ns, closed_ns))
+        self.last_id, self.last_event_ns = trade_id, event_ns
+        return True
+
+    def _fill(self, trade_id: int) -> bool:
+        """Whether an id at or below the newest one was still missing; if so it no longer is."""
+        for i, (first, last) in enumerate(self.missing):
+            if first <= trade_id <= last:
+                rest = [(first, trade_id - 1), (trade_id + 1, last)]
+                self.missing[i : i + 1] = [r for r in rest if r[0] <= r[1]]
+                return True
+        self.duplicate_count += 1
+        return False
+
+    def _gap(
+        self,
+        from_ns: int,
+        to_ns: int,
+        ids: tuple[int, int],
+        cause: str,
+        counted_from_ns: int,
+        counted_to_ns: int,
+    ) -> Gap:
+        return Gap(
+            symbol=self.symbol,
+            stream=self.stream,
+            from_ns=from_ns,
+            to_ns=max(to_ns, from_ns),
+            first_id=ids[0],
+            last_id=ids[1],
+            cause=cause,
+            counted_from_ns=counted_from_ns,
+            counted_to_ns=counted_to_ns,
+        )

@@ -1,0 +1,1 @@
+"""What a person sees: reports and measures of the running system."""

@@ -1,0 +1,1 @@
+"""The engine: decisions in order of time, each recorded before it acts."""

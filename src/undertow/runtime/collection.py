@@ -1,0 +1,84 @@
+"""From names to a running collection: look up the instruments, open a recorder for each, collect."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from undertow.errors import InputError, VenueError
+from undertow.market.instruments import Instrument
+from undertow.runtime.collector import Collector, CollectorSettings, Progress, Recorder
+from undertow.venues.binance.endpoints import Endpoints, stream_names
+from undertow.venues.binance.feed import FeedSettings, ReceiveClock
+from undertow.venues.binance.instruments import (
+    find_instrument,
+    known_instrument,
+    parse_exchange_info,
+    weight_limit,
+)
+from undertow.venues.binance.rest import BinanceRest, RefusedError
+
+__all__ = ["collect", "resolve_instruments"]
+
+log = structlog.get_logger(__name__)
+
+
+async def resolve_instruments(
+    rest: BinanceRest, symbols: Sequence[str], *, keep: Callable[[bytes], None] = lambda _: None
+) -> list[Instrument]:
+    """The instruments of `symbols` from the exchange, whose answer goes to `keep`, or else from our table.
+
+    Raises InputError for a symbol that is unknown or does not trade, VenueError where the exchange cannot be
+    reached and the table does not know every symbol.
+    """
+    venue = rest.endpoints.venue
+    try:
+        answer = await rest.exchange_info()
+        info = parse_exchange_info(answer.body, f"{venue}: exchangeInfo")
+    except RefusedError:
+        raise
+    except (VenueError, InputError) as error:
+        known = [known_instrument(venue, symbol) for symbol in symbols]
+        if None in known:
+            raise
+        log.warning("instruments_from_table", reason=str(error))
+        return [instrument for instrument in known if instrument is not None]
+    keep(answer.body)
+    rest.governor.limit = weight_limit(info) or rest.governor.limit
+    return [find_instrument(info, venue, symbol) for symbol in symbols]
+
+
+async def collect(
+    endpoints: Endpoints,
+    symbols: Sequence[str],
+    kinds: Sequence[str],
+    open_recorder: Callable[[Instrument], Recorder],
+    *,
+    duration_s: float | None = None,
+    settings: CollectorSettings | None = None,
+    feed_settings: FeedSettings | None = None,
+    on_progress: Progress | None = None,
+    keep_exchange_info: Callable[[bytes], None] = lambda _: None,
+) -> dict[str, int]:
+    """Look up the instruments, open a recorder for each, and collect; the counters at the end."""
+    stream_names(endpoints, symbols, kinds)
+    clock = ReceiveClock()
+    async with BinanceRest(endpoints, clock=clock) as rest:
+        instruments = await resolve_instruments(rest, symbols, keep=keep_exchange_info)
+        with contextlib.ExitStack() as opened:
+            recorders = []
+            for instrument in instruments:
+                recorders.append(open_recorder(instrument))
+                opened.callback(recorders[-1].close)
+            opened.pop_all()
+        collector = Collector(
+            endpoints,
+            recorders,
+            kinds,
+            rest,
+            settings=settings,
+            feed_settings=feed_settings,
+            clock=clock,
+            on_progress=on_progress,
+        )
+        return await collector.run(duration_s)

@@ -1,0 +1,338 @@
+"""Live collection: frames from the feed to each symbol's recorder, snapshots where a book needs one."""
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from undertow.errors import VenueError
+from undertow.market.instruments import Instrument
+from undertow.market.time import MILLISECOND_NS, SECOND_NS
+from undertow.venues.binance.connection import stream_of, wait_for_change
+from undertow.venues.binance.endpoints import Endpoints, stream_names
+from undertow.venues.binance.feed import Feed, FeedSettings, ReceiveClock
+from undertow.venues.binance.messages import Disconnect, Watermark
+from undertow.venues.binance.rest import BinanceRest, RefusedError
+
+__all__ = ["Collector", "CollectorSettings", "Progress", "Recorder", "control_frame"]
+
+log = structlog.get_logger(__name__)
+
+Progress = Callable[[Mapping[str, int]], None]
+
+
+class Recorder(Protocol):
+    """What becomes of the frames of one symbol."""
+
+    @property
+    def instrument(self) -> Instrument:
+        """What is recorded."""
+
+    def record(self, receive_ns: int, frame: bytes) -> None:
+        """Append to the journal and to the block to be processed."""
+
+    def process(self) -> None:
+        """Fold everything recorded so far."""
+
+    def needs_snapshot(self) -> bool:
+        """The book has no usable snapshot: fetch one and record its body."""
+
+    def newest_event_ns(self) -> int:
+        """Newest event time folded so far; 0 before the first."""
+
+    def close(self) -> None:
+        """Write out what is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorSettings:
+    """Times in seconds."""
+
+    process_every_s: float = 0.05
+    process_frames: int = 512
+    """So many frames of a symbol are processed at once, without waiting."""
+    quiet_s: float | None = 0.25
+    """Silence of a symbol after which a watermark is journalled, and the time between two; None: never."""
+    snapshot_pause_s: float = 1.0
+    """Between two snapshots of a symbol; doubles while they prove unusable."""
+    snapshot_pause_limit_s: float = 16.0
+    snapshots_at_once: int = 4
+    progress_every_s: float = 1.0
+
+
+@dataclass(slots=True)
+class _Track:
+    """A recorder and what we know of its symbol. Times are those of the event loop's clock [s]."""
+
+    recorder: Recorder
+    pending: int = 0
+    last_frame_s: float = 0.0
+    newest_ns: int = 0
+    """Newest event time seen in a frame of the exchange."""
+    newest_at_s: float = 0.0
+    watermark_ns: int = 0
+    watermark_at_s: float = 0.0
+    depth_is_flowing: bool = False
+    is_fetching: bool = False
+    snapshot_due_s: float = 0.0
+    snapshot_pause_s: float = 0.0
+    streams: set[str] = field(default_factory=set)
+
+    @property
+    def symbol(self) -> str:
+        return self.recorder.instrument.symbol
+
+
+def control_frame(message: Disconnect | Watermark) -> bytes:
+    """A line of our own for the journal.
+
+    >>> control_frame(Watermark(T=1770123456789))
+    b'{"stream":"!undertow","data":{"e":"watermark","T":1770123456789}}'
+    """
+    return msgspec.json.encode({"stream": "!undertow", "data": message})
+
+
+class Collector:
+    """Collects the streams of several symbols of one market until stopped.
+
+    Usage: `await Collector(endpoints, recorders, ["trades", "depth"], rest).run(duration_s=60)`.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        recorders: Sequence[Recorder],
+        kinds: Sequence[str],
+        rest: BinanceRest,
+        *,
+        settings: CollectorSettings | None = None,
+        feed_settings: FeedSettings | None = None,
+        clock: ReceiveClock | None = None,
+        on_progress: Progress | None = None,
+    ) -> None:
+        self.settings = settings or CollectorSettings()
+        self.alarms: list[str] = []
+        self._rest = rest
+        self._clock = clock or ReceiveClock()
+        self._on_progress = on_progress
+        self._counters: Counter[str] = Counter()
+        self._collects_depth = "depth" in kinds
+        self._tracks = {
+            recorder.instrument.symbol.lower().encode(): _Track(recorder) for recorder in recorders
+        }
+        streams = stream_names(endpoints, [track.symbol for track in self._tracks.values()], kinds)
+        self._by_stream = self._assign(streams)
+        self._feed = Feed(endpoints, streams, self, feed_settings, self._clock)
+        self._stopping = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._snapshot_slots = asyncio.Semaphore(self.settings.snapshots_at_once)
+        self._fetching: set[asyncio.Task[None]] = set()
+
+    def _assign(self, streams: Mapping[str, Sequence[str]]) -> dict[bytes, _Track]:
+        found = {}
+        for name in (name for names in streams.values() for name in names):
+            track = self._tracks[name.partition("@")[0].encode()]
+            track.streams.add(name)
+            found[name.encode()] = track
+        return found
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What happened so far, by name."""
+        return dict(self._feed.counters + self._counters)
+
+    def stop(self) -> None:
+        """Take in what is under way, write it out, and return from `run`."""
+        self._stopping.set()
+        self._wake.set()
+
+    async def run(self, duration_s: float | None = None) -> dict[str, int]:
+        """Collect for `duration_s`, or until stopped, by SIGINT or SIGTERM too; the counters at the end.
+
+        Raises VenueError where the exchange refuses to serve us, and whatever a recorder raises. Recorders
+        are closed in every case.
+        """
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(duration_s, self.stop) if duration_s is not None else None
+        try:
+            with _stop_on_signals(self.stop):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._receive())
+                    group.create_task(self._work(group))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._close()
+        return self.counters
+
+    async def _receive(self) -> None:
+        await self._feed.run()
+        self.stop()
+
+    def _close(self) -> None:
+        with contextlib.ExitStack() as stack:
+            for track in self._tracks.values():
+                stack.callback(track.recorder.close)
+                if track.pending and self._failure is None:
+                    stack.callback(track.recorder.process)
+
+    def on_frame(self, receive_ns: int, frame: bytes) -> None:
+        """Record a message with its symbol; one that names no symbol of ours is kept with the first."""
+        stream = stream_of(frame)
+        track = self._by_stream.get(stream) if stream is not None else None
+        if track is None:
+            track = self._tracks.get(stream.partition(b"@")[0]) if stream is not None else None
+        if track is None:
+            self._counters["unrouted_frames"] += 1
+            track = next(iter(self._tracks.values()))
+        elif stream is not None and b"@depth" in stream:
+            track.depth_is_flowing = True
+        track.last_frame_s = asyncio.get_running_loop().time()
+        self._record(track, receive_ns, frame)
+
+    def _record(self, track: _Track, receive_ns: int, frame: bytes) -> None:
+        """Hand a frame to the recorder, on one line whatever it holds; a failure stops the collection."""
+        try:
+            track.recorder.record(receive_ns, frame.replace(b"\n", b" ") if b"\n" in frame else frame)
+        except Exception as error:  # noqa: BLE001 - raised again by `run`; the socket must not swallow it
+            self._fail(error)
+        track.pending += 1
+        if track.pending >= self.settings.process_frames:
+            self._wake.set()
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = self._failure or error
+        self.stop()
+
+    def on_disconnect(self, receive_ns: int, category: str, reason: str, streams: frozenset[str]) -> None:
+        """Journal the loss with every symbol that had a stream on the socket."""
+        frame = control_frame(Disconnect(category=category, reason=reason))
+        for track in self._tracks.values():
+            lost = track.streams & streams
+            if not lost:
+                continue
+            if any("@depth" in stream for stream in lost):
+                track.depth_is_flowing = False
+            self._record(track, receive_ns, frame)
+        self._wake.set()
+
+    def on_alarm(self, message: str) -> None:
+        """Say it once in the log and keep it for the summary."""
+        self.alarms.append(message)
+        log.warning("alarm", message=message)
+
+    async def _work(self, group: asyncio.TaskGroup) -> None:
+        """Process, ask for snapshots and mark quiet stretches, until stopped; then drain the sockets."""
+        now = asyncio.get_running_loop().time
+        progress_due_s = now()
+        while not self._stopping.is_set():
+            due_s = now() + self.settings.process_every_s
+            await wait_for_change(self._wake, self.settings.process_every_s)
+            self._forgive_delay(now() - due_s, now())
+            self._advance(group, now())
+            if self._on_progress is not None and now() >= progress_due_s:
+                progress_due_s = now() + self.settings.progress_every_s
+                self._on_progress(self.counters)
+        for task in self._fetching:
+            task.cancel()
+        self._feed.stop()
+        if self._failure is not None:
+            raise self._failure
+
+    def _forgive_delay(self, delay_s: float, now_s: float) -> None:
+        """After a pause of our own, frames may wait unread in the sockets: silence counts from now."""
+        if self.settings.quiet_s is not None and delay_s > self.settings.quiet_s / 2:
+            for track in self._tracks.values():
+                track.last_frame_s = now_s
+
+    def _advance(self, group: asyncio.TaskGroup, now_s: float) -> None:
+        """One round. `now_s` is its beginning: processing takes time in which nothing is read."""
+        for track in self._tracks.values():
+            if track.pending:
+                self._process(track)
+            if self._collects_depth and track.depth_is_flowing:
+                self._request_snapshot(group, track, now_s)
+            self._mark_quiet(track, now_s)
+
+    def _process(self, track: _Track) -> None:
+        track.pending = 0
+        track.recorder.process()
+        newest_ns = track.recorder.newest_event_ns()
+        if newest_ns > max(track.newest_ns, track.watermark_ns):
+            track.newest_ns, track.newest_at_s = newest_ns, track.last_frame_s
+
+    def _mark_quiet(self, track: _Track, now_s: float) -> None:
+        """Journal how far event time must have come while no frame did."""
+        quiet_s = self.settings.quiet_s
+        if quiet_s is None or not track.newest_ns:
+            return
+        if now_s - max(track.last_frame_s, track.watermark_at_s) < quiet_s:
+            return
+        elapsed_ns = int((now_s - track.newest_at_s) * SECOND_NS)
+        event_ms = (track.newest_ns + elapsed_ns) // MILLISECOND_NS
+        track.watermark_ns, track.watermark_at_s = event_ms * MILLISECOND_NS, now_s
+        self._counters["watermarks"] += 1
+        self._record(track, self._clock(), control_frame(Watermark(T=event_ms)))
+
+    def _request_snapshot(self, group: asyncio.TaskGroup, track: _Track, now_s: float) -> None:
+        if track.is_fetching:
+            return
+        if not track.recorder.needs_snapshot():
+            track.snapshot_pause_s = self.settings.snapshot_pause_s
+            return
+        if now_s < track.snapshot_due_s:
+            return
+        track.is_fetching = True
+        task = group.create_task(self._fetch_snapshot(track))
+        self._fetching.add(task)
+        task.add_done_callback(self._fetching.discard)
+
+    async def _fetch_snapshot(self, track: _Track) -> None:
+        """Fetch and record a snapshot; the next may be asked for after a pause that doubles each time."""
+        try:
+            async with self._snapshot_slots:
+                answer = await self._rest.depth(track.symbol)
+        except RefusedError:
+            raise
+        except VenueError as error:
+            self._counters["snapshot_failures"] += 1
+            log.warning("snapshot_failed", symbol=track.symbol, reason=str(error))
+        else:
+            self._counters["snapshots"] += 1
+            self._record(track, self._clock(), answer.body)
+            self._wake.set()
+        finally:
+            self._pace(track)
+
+    def _pace(self, track: _Track) -> None:
+        pause_s = track.snapshot_pause_s or self.settings.snapshot_pause_s
+        track.snapshot_due_s = asyncio.get_running_loop().time() + pause_s
+        track.snapshot_pause_s = min(2 * pause_s, self.settings.snapshot_pause_limit_s)
+        track.is_fetching = False
+
+
+@contextlib.contextmanager
+def _stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM call `stop`; only the main thread can receive them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

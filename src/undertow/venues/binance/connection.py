@@ -1,0 +1,229 @@
+"""One WebSocket to the exchange: frames in, whole and in order, and what is known about its health."""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+__all__ = ["Connection", "open_connection", "stream_of", "wait_for_change"]
+
+_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_PREFIX = b'{"stream":"'
+_SHUTDOWN_STREAM = b"!serverShutdown"
+_NO_STATUS = 1005
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    """What can be told of any frame: the wrapper, a bare event, or the reply to a request."""
+
+    stream: str | None = None
+    e: str | None = None
+    id: int | str | None = None
+    result: msgspec.Raw | None = None
+    error: msgspec.Raw | None = None
+    code: int | None = None
+    msg: str | None = None
+
+
+_envelope_decoder = msgspec.json.Decoder(_Envelope)
+
+
+def stream_of(frame: bytes) -> bytes | None:
+    """Stream name in the wrapper of a combined frame; None where there is none.
+
+    The exchange writes the name first, so no JSON is parsed unless the frame looks different.
+
+    >>> stream_of(b'{"stream":"btcusdt@depth@100ms","data":{}}')
+    b'btcusdt@depth@100ms'
+    """
+    if frame.startswith(_PREFIX):
+        end = frame.find(b'"', len(_PREFIX))
+        return frame[len(_PREFIX) : end] if end > 0 else None
+    envelope = _envelope(frame)
+    return envelope.stream.encode() if envelope is not None and envelope.stream else None
+
+
+def _envelope(frame: bytes) -> _Envelope | None:
+    try:
+        return _envelope_decoder.decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+class Connection(WSListener):
+    """A socket and its subscriptions. Frames go to `on_frame`; `changed` is set when its state changes.
+
+    Times are those of the event loop's clock [s].
+    """
+
+    def __init__(
+        self, on_frame: Callable[[bytes], None], changed: asyncio.Event, clock: Callable[[], float]
+    ) -> None:
+        super().__init__()
+        self._on_frame = on_frame
+        self._changed = changed
+        self._clock = clock
+        self._fragments: list[bytes] = []
+        self._transport: WSTransport | None = None
+        self._silenced = ""
+        self._requests = 0
+        self.opened_s = clock()
+        self.first_data_s: float | None = None
+        self.last_data_s = self.opened_s
+        self.last_seen_s: dict[bytes, float] = {}
+        """Stream → when its last frame came."""
+        self.acknowledged = 0
+        self.refusals: list[str] = []
+        """Error replies of the exchange to our requests."""
+        self.has_ended = False
+        self.is_retiring = False
+        """The exchange announced that it will close this connection."""
+        self.close_code: int | None = None
+        self.close_reason = ""
+
+    @property
+    def reason(self) -> str:
+        """Why it ended, in words."""
+        if self._silenced:
+            return self._silenced
+        if self.close_code is None:
+            return "connection lost without a close frame"
+        return f"closed by the exchange: {self.close_code} {self.close_reason}".rstrip()
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Every request sent so far has been answered."""
+        return self.acknowledged >= self._requests
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Keep the transport."""
+        self._transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Put fragments together and pass whole messages on."""
+        if frame.msg_type == WSMsgType.CLOSE:
+            self._close_received(transport, frame)
+        elif frame.msg_type in {WSMsgType.PING, WSMsgType.PONG}:
+            return
+        elif frame.fin and not self._fragments:
+            self._receive(frame.get_payload_as_bytes())
+        else:
+            self._collect(frame)
+
+    def _collect(self, frame: WSFrame) -> None:
+        self._fragments.append(frame.get_payload_as_bytes())
+        if sum(map(len, self._fragments)) > _MAX_MESSAGE_BYTES:
+            self._fragments.clear()
+            self.abort("a message of more than 64 MB")
+        elif frame.fin:
+            message = b"".join(self._fragments)
+            self._fragments.clear()
+            self._receive(message)
+
+    def _receive(self, message: bytes) -> None:
+        stream = stream_of(message)
+        if stream is None and self._is_reply(message):
+            return
+        if stream == _SHUTDOWN_STREAM:
+            self._retire_announced()
+            stream = None
+        self._note_data(stream)
+        self._on_frame(message)
+
+    def _is_reply(self, message: bytes) -> bool:
+        """Take note of a reply or a bare notice about the connection; True for a reply."""
+        envelope = _envelope(message)
+        if envelope is None:
+            return False
+        if envelope.e == "serverShutdown":
+            self._retire_announced()
+        if envelope.e is not None or (envelope.id is None and envelope.code is None):
+            return False
+        self.acknowledged += 1
+        if envelope.error is not None or envelope.code is not None:
+            self.refusals.append(message[:200].decode("utf-8", "replace"))
+        self._changed.set()
+        return True
+
+    def _note_data(self, stream: bytes | None) -> None:
+        now_s = self._clock()
+        self.last_data_s = now_s
+        if stream is not None:
+            if stream not in self.last_seen_s:
+                self._changed.set()
+            self.last_seen_s[stream] = now_s
+            if self.first_data_s is None:
+                self.first_data_s = now_s
+
+    def _retire_announced(self) -> None:
+        self.is_retiring = True
+        self._changed.set()
+
+    def _close_received(self, transport: WSTransport, frame: WSFrame) -> None:
+        body = frame.get_payload_as_bytes()
+        self.close_code = int.from_bytes(body[:2], "big") or _NO_STATUS
+        self.close_reason = body[2:].decode("utf-8", "replace")
+        if not transport.is_close_frame_sent:
+            transport.send_close(WSCloseCode.OK)
+        transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 - picows's signature
+        """Nothing will come any more."""
+        self.has_ended = True
+        self._changed.set()
+
+    def send(self, request: bytes) -> None:
+        """Send a request; its reply counts towards `is_subscribed`."""
+        if self._transport is not None and not self.has_ended:
+            self._requests += 1
+            self._transport.send(WSMsgType.TEXT, request)
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection without ceremony."""
+        self._silenced = reason
+        if self._transport is not None and not self.has_ended:
+            self._transport.disconnect(graceful=False)
+
+    async def retire(self, timeout_s: float) -> None:
+        """Close with a handshake: what the exchange sent before it answers still arrives."""
+        if self._transport is not None and not self.has_ended:
+            self._transport.send_close(WSCloseCode.OK)
+            await self._wait_until_ended(self._clock() + timeout_s)
+            self.abort(self._silenced)
+
+    async def _wait_until_ended(self, deadline_s: float) -> None:
+        while not self.has_ended and self._clock() < deadline_s:
+            await wait_for_change(self._changed, deadline_s - self._clock())
+
+
+async def wait_for_change(changed: asyncio.Event, timeout_s: float) -> None:
+    """Until `changed` is set, which is then cleared, or `timeout_s` has passed."""
+    try:
+        async with asyncio.timeout(max(0.0, timeout_s)):
+            await changed.wait()
+    except TimeoutError:
+        return
+    changed.clear()
+
+
+async def open_connection(
+    url: str, on_frame: Callable[[bytes], None], changed: asyncio.Event, timeout_s: float
+) -> Connection:
+    """Connect; raises OSError, TimeoutError or picows.WSError.
+
+    The exchange's pings are answered by picows; our own are sent only when nothing comes, to notice a
+    connection whose other end is gone.
+    """
+    clock = asyncio.get_running_loop().time
+    async with asyncio.timeout(timeout_s):
+        _, connection = await ws_connect(
+            lambda: Connection(on_frame, changed, clock),
+            url,
+            websocket_handshake_timeout=timeout_s,
+            enable_auto_ping=True,
+            auto_ping_idle_timeout=20,
+            auto_ping_reply_timeout=20,
+        )
+    assert isinstance(connection, Connection)  # noqa: S101 - what the factory above returns
+    return connection

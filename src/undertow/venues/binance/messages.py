@@ -1,0 +1,133 @@
+"""Wire structs of the rarer frames, each below its raw payload (source: Binance's derivatives documents)."""
+
+import msgspec
+
+__all__ = [
+    "KNOWN_FIELDS",
+    "Disconnect",
+    "ForceOrder",
+    "KlineMessage",
+    "MarkPriceUpdate",
+    "Message",
+    "ServerShutdown",
+    "Watermark",
+    "unwrap",
+]
+
+KNOWN_FIELDS: dict[str, frozenset[str]] = {
+    "depthUpdate": frozenset({"e", "E", "T", "s", "U", "u", "pu", "b", "a", "ps", "st"}),
+    "trade": frozenset({"e", "E", "T", "s", "t", "p", "q", "X", "m", "M", "a", "b", "st", "ps", "nq"}),
+    "aggTrade": frozenset({"e", "E", "T", "s", "a", "p", "q", "nq", "f", "l", "m", "M", "st", "ps"}),
+    "bookTicker": frozenset({"e", "u", "E", "T", "s", "ps", "b", "B", "a", "A", "st"}),
+    "markPriceUpdate": frozenset({"e", "E", "s", "p", "i", "P", "r", "ap", "T", "st", "ps"}),
+    "forceOrder": frozenset({"e", "E", "o", "ps", "st"}),
+    "kline": frozenset({"e", "E", "s", "k", "ps", "st"}),
+    "serverShutdown": frozenset({"e", "E"}),
+    "disconnect": frozenset({"e", "category", "reason"}),
+    "watermark": frozenset({"e", "T"}),
+}
+"""Fields we know of each event type; any other is counted and reported."""
+
+
+# {"e":"markPriceUpdate","E":1562305380000,"s":"BTCUSDT","p":"11794.15000000","i":"11784.62659091",
+#  "P":"11784.25641265","r":"0.00038167","ap":"11794.15000000","T":1562306400000,"st":1}
+class MarkPriceUpdate(msgspec.Struct, frozen=True, tag_field="e", tag="markPriceUpdate"):
+    """`P` is an estimated settlement price, not a rate; `T` is the next funding time; `r` may be empty."""
+
+    E: int
+    s: str
+    p: str
+    i: str
+    r: str
+    T: int
+
+
+class ForcedOrder(msgspec.Struct, frozen=True):
+    """The order inside a `forceOrder` event."""
+
+    s: str
+    S: str
+    q: float
+    p: float
+    ap: float
+    z: float
+    T: int
+
+
+# {"e":"forceOrder","E":1568014460893,"o":{"s":"BTCUSDT","S":"SELL","o":"LIMIT","f":"IOC","q":"0.014",
+#  "p":"9910","ap":"9910","X":"FILLED","l":"0.014","z":"0.014","T":1568014460893},"st":1}
+class ForceOrder(msgspec.Struct, frozen=True, tag_field="e", tag="forceOrder"):
+    """A liquidation; the exchange pushes at most one a second and symbol."""
+
+    E: int
+    o: ForcedOrder
+
+
+class Candle(msgspec.Struct, frozen=True):
+    """The candle inside a `kline` event; `T` is inclusive."""
+
+    t: int
+    T: int
+    s: str
+    i: str
+    o: float
+    h: float
+    l: float  # noqa: E741 - the wire's name
+    c: float
+    v: float
+    n: int
+    x: bool
+    V: float
+
+
+# {"e":"kline","E":1672515782136,"s":"BTCUSDT","k":{"t":1672515780000,"T":1672515839999,"s":"BTCUSDT",
+#  "i":"1m","f":100,"L":200,"o":"1","c":"2","h":"3","l":"1","v":"1000","n":100,"x":false,"q":"1","V":"500",
+#  "Q":"5","B":"1"}}
+class KlineMessage(msgspec.Struct, frozen=True, tag_field="e", tag="kline"):
+    """The exchange's own candle."""
+
+    E: int
+    s: str
+    k: Candle
+
+
+# {"e":"serverShutdown","E":1770123456789}
+class ServerShutdown(msgspec.Struct, frozen=True, tag_field="e", tag="serverShutdown"):
+    """The server asks to reconnect."""
+
+    E: int
+
+
+# {"stream":"!undertow","data":{"e":"disconnect","category":"public","reason":"connection reset"}}
+class Disconnect(msgspec.Struct, frozen=True, tag_field="e", tag="disconnect"):
+    """Our own mark in the journal: the connection of a category was lost."""
+
+    category: str
+    reason: str
+
+
+# {"stream":"!undertow","data":{"e":"watermark","T":1770123456789}}
+class Watermark(msgspec.Struct, frozen=True, tag_field="e", tag="watermark"):
+    """Our own mark in the journal: no frame came and event time has reached `T`."""
+
+    T: int
+
+
+Message = MarkPriceUpdate | ForceOrder | KlineMessage | ServerShutdown | Disconnect | Watermark
+
+
+class _Wrapper(msgspec.Struct, frozen=True):
+    stream: str | None = None
+    data: msgspec.Raw = msgspec.Raw(b"")
+
+
+_wrapper_decoder = msgspec.json.Decoder(_Wrapper)
+
+
+def unwrap(frame: bytes) -> tuple[str | None, bytes]:
+    """(stream name or None, payload) of a frame, bare or in the combined-stream wrapper.
+
+    Raises msgspec.DecodeError where the frame is no JSON object.
+    """
+    wrapper = _wrapper_decoder.decode(frame)
+    return wrapper.stream, bytes(wrapper.data) or frame

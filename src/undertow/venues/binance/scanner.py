@@ -1,0 +1,475 @@
+"""From journal lines to columns without a Python object per frame.
+
+Reads the frames that make up nearly all traffic: diff depth, REST depth, trade, aggTrade and bookTicker, with
+their fields in any order, bare or in the combined-stream wrapper. Everything else is left to `messages`.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.compiled import kernel
+from undertow.market.batch import EventKind
+from undertow.venues.binance.json_scan import (
+    MALFORMED,
+    OFF_STEP,
+    same,
+    scan_decimal,
+    scan_integer,
+    skip_space,
+    skip_string,
+    skip_value,
+)
+
+__all__ = ["Reason", "scan_lines"]
+
+Bytes = NDArray[np.uint8]
+Integers = NDArray[np.int64]
+
+
+class Reason(IntEnum):
+    """Why a line was rejected, or what is odd about it."""
+
+    FINE = 0
+    NO_RECEIVE_TIME = 1
+    NOT_JSON = 2
+    OFF_STEP = 3
+    MISSING_FIELD = 4
+    OTHER_SYMBOL = 5
+    OTHER_VENUE = 6
+    UNKNOWN_FIELD = 7
+    """Accepted; carries a field that we do not know."""
+
+
+# Slots of the scratch row that one frame is read into.
+_TYPE, _EVENT_MS, _TRANSACTION_MS, _FIRST, _LAST, _PREVIOUS = 0, 1, 2, 3, 4, 5
+_TRADE, _AGGREGATE, _FIRST_TRADE, _LAST_TRADE, _PRICE, _QUANTITY = 6, 7, 8, 9, 10, 11
+_MAKER, _ORDER_TYPE, _BID_PRICE, _BID_QUANTITY, _ASK_PRICE, _ASK_QUANTITY = 12, 13, 14, 15, 16, 17
+_BID_START, _BID_COUNT, _ASK_START, _ASK_COUNT = 18, 19, 20, 21
+_SNAPSHOT_ID, _UNKNOWN, _WRAPPED, _SYMBOL, _CURSOR = 22, 23, 24, 25, 26
+_SLOTS = 27
+_ABSENT = -(2**62)
+
+_NO_TYPE, _TYPE_DELTA, _TYPE_TRADE, _TYPE_AGGREGATE, _TYPE_QUOTE, _TYPE_OTHER = _ABSENT, 1, 2, 3, 4, 5
+
+_QUOTE, _COLON, _COMMA, _OPEN_BRACE, _CLOSE_BRACE = 0x22, 0x3A, 0x2C, 0x7B, 0x7D
+_OPEN_BRACKET, _CLOSE_BRACKET, _NEWLINE, _CARRIAGE = 0x5B, 0x5D, 0x0A, 0x0D
+_LETTER_T, _LETTER_F = 0x74, 0x66
+
+_DEPTH_UPDATE = np.frombuffer(b"depthUpdate", np.uint8)
+_TRADE_NAME = np.frombuffer(b"trade", np.uint8)
+_AGG_TRADE = np.frombuffer(b"aggTrade", np.uint8)
+_BOOK_TICKER = np.frombuffer(b"bookTicker", np.uint8)
+_MARKET = np.frombuffer(b"MARKET", np.uint8)
+_INSURANCE_FUND = np.frombuffer(b"INSURANCE_FUND", np.uint8)
+_ADL = np.frombuffer(b"ADL", np.uint8)
+_NA = np.frombuffer(b"NA", np.uint8)
+_STREAM = np.frombuffer(b"stream", np.uint8)
+_DATA = np.frombuffer(b"data", np.uint8)
+_LAST_UPDATE_ID = np.frombuffer(b"lastUpdateId", np.uint8)
+_BIDS = np.frombuffer(b"bids", np.uint8)
+_ASKS = np.frombuffer(b"asks", np.uint8)
+
+
+@kernel
+def _type_code(data: Bytes, at: int, length: int) -> int:
+    """Code of the event type named by `length` bytes at `at`."""
+    if same(data, at, length, _DEPTH_UPDATE):
+        return _TYPE_DELTA
+    if same(data, at, length, _TRADE_NAME):
+        return _TYPE_TRADE
+    if same(data, at, length, _AGG_TRADE):
+        return _TYPE_AGGREGATE
+    if same(data, at, length, _BOOK_TICKER):
+        return _TYPE_QUOTE
+    return _TYPE_OTHER
+
+
+@kernel
+def _order_type_code(data: Bytes, at: int, length: int) -> int:
+    """Index into ORDER_TYPES of the name in `length` bytes at `at`."""
+    if same(data, at, length, _MARKET):
+        return 0
+    if same(data, at, length, _INSURANCE_FUND):
+        return 1
+    if same(data, at, length, _ADL):
+        return 2
+    if same(data, at, length, _NA):
+        return 3
+    return 4
+
+
+@kernel
+def _scan_levels(
+    data: Bytes, at: int, end: int, steps: Integers, cursor: int, ticks: Integers, lots: Integers
+) -> tuple[int, int]:
+    """(levels read, position after) of `[["price","quantity"],…]`, written from `cursor` on."""
+    begin = cursor
+    at = skip_space(data, at + 1, end)
+    while at < end and data[at] != _CLOSE_BRACKET:
+        if data[at] == _COMMA:
+            at = skip_space(data, at + 1, end)
+        if at >= end or data[at] != _OPEN_BRACKET or cursor >= len(ticks):
+            return 0, MALFORMED
+        tick, at = scan_decimal(data, skip_space(data, at + 1, end), end, steps[0], steps[1])
+        if at < 0:
+            return 0, at
+        at = skip_space(data, at, end)
+        if at >= end or data[at] != _COMMA:
+            return 0, MALFORMED
+        lot, at = scan_decimal(data, skip_space(data, at + 1, end), end, steps[2], steps[3])
+        if at < 0:
+            return 0, at
+        at = skip_value(data, skip_space(data, at, end), end)  # spot once sent a third, empty element
+        if at < 0 or at >= end or data[at] != _CLOSE_BRACKET:
+            return 0, MALFORMED
+        ticks[cursor] = tick
+        lots[cursor] = lot
+        cursor += 1
+        at = skip_space(data, at + 1, end)
+    if at >= end:
+        return 0, MALFORMED
+    return cursor - begin, at + 1
+
+
+@kernel
+def _scan_side(
+    data: Bytes,
+    at: int,
+    end: int,
+    steps: Integers,
+    start_slot: int,
+    slots: Integers,
+    ticks: Integers,
+    lots: Integers,
+) -> int:
+    """Read the levels of one side and note in `start_slot` and the next where they lie."""
+    count, after = _scan_levels(data, at, end, steps, slots[_CURSOR], ticks, lots)
+    if after < 0:
+        return after
+    slots[start_slot] = slots[_CURSOR]
+    slots[start_slot + 1] = count
+    slots[_CURSOR] += count
+    return after
+
+
+@kernel
+def _integer_slot(key: int) -> int:
+    """The slot of a one-letter key whose value is always an integer, or -1."""
+    if key == 0x45:  # E
+        return _EVENT_MS
+    if key == 0x54:  # T
+        return _TRANSACTION_MS
+    if key == 0x55:  # U
+        return _FIRST
+    if key == 0x75:  # u
+        return _LAST
+    if key == 0x74:  # t
+        return _TRADE
+    if key == 0x66:  # f
+        return _FIRST_TRADE
+    if key == 0x6C:  # l
+        return _LAST_TRADE
+    return -1
+
+
+@kernel
+def _decimal_slot(key: int) -> int:
+    """The slot of a one-letter key whose value is a decimal, or -1; prices have even distance from _PRICE."""
+    if key == 0x70:  # p
+        return _PRICE
+    if key == 0x71:  # q
+        return _QUANTITY
+    if key == 0x62:  # b
+        return _BID_PRICE
+    if key == 0x42:  # B
+        return _BID_QUANTITY
+    if key == 0x61:  # a
+        return _ASK_PRICE
+    if key == 0x41:  # A
+        return _ASK_QUANTITY
+    return -1
+
+
+@kernel
+def _scan_text(data: Bytes, key: int, at: int, end: int, symbol: Bytes, slots: Integers) -> int:
+    """Read a one-letter field that holds a name or a flag: e, s, X, m; -1 where the key is none of them."""
+    if key == 0x6D:  # m
+        if at >= end or data[at] not in (_LETTER_T, _LETTER_F):
+            return MALFORMED
+        slots[_MAKER] = 1 if data[at] == _LETTER_T else 0
+        return skip_value(data, at, end)
+    after = skip_string(data, at, end)
+    if after < 0:
+        return MALFORMED
+    length = after - at - 2
+    if key == 0x65:  # e
+        slots[_TYPE] = _type_code(data, at + 1, length)
+    elif key == 0x73:  # s
+        slots[_SYMBOL] = 1 if same(data, at + 1, length, symbol) else 0
+    else:  # X
+        slots[_ORDER_TYPE] = _order_type_code(data, at + 1, length)
+    return after
+
+
+@kernel
+def _scan_letter(
+    data: Bytes,
+    key: int,
+    at: int,
+    end: int,
+    symbol: Bytes,
+    steps: Integers,
+    slots: Integers,
+    ticks: Integers,
+    lots: Integers,
+) -> int:
+    """Read the value of a one-letter key into its slot."""
+    slot = _integer_slot(key)
+    if slot >= 0:
+        slots[slot], at = scan_integer(data, at, end)
+        return at
+    if key in (0x65, 0x73, 0x58, 0x6D):
+        return _scan_text(data, key, at, end, symbol, slots)
+    slot = _decimal_slot(key)
+    if slot >= 0 and at < end:
+        if data[at] == _OPEN_BRACKET:
+            side = _BID_START if key == 0x62 else _ASK_START
+            return _scan_side(data, at, end, steps, side, slots, ticks, lots)
+        if data[at] != _QUOTE:  # aggTrade's id is `a`; old spot trades carry order ids as `a` and `b`
+            value, at = scan_integer(data, at, end)
+            if key == 0x61:
+                slots[_AGGREGATE] = value
+            return at
+        step = 0 if (slot - _PRICE) % 2 == 0 else 2
+        slots[slot], at = scan_decimal(data, at, end, steps[step], steps[step + 1])
+        return at
+    if key != 0x4D:  # M: a spot flag without meaning
+        slots[_UNKNOWN] += 1
+    return skip_value(data, at, end)
+
+
+@kernel
+def _scan_word(
+    data: Bytes,
+    key_at: int,
+    length: int,
+    at: int,
+    end: int,
+    steps: Integers,
+    slots: Integers,
+    ticks: Integers,
+    lots: Integers,
+) -> int:
+    """Read the value of a longer key."""
+    first, second = data[key_at], data[key_at + 1]
+    if length == 2:
+        if first == 0x70 and second == 0x75:  # pu
+            slots[_PREVIOUS], at = scan_integer(data, at, end)
+            return at
+        known = (
+            (first == 0x6E and second == 0x71)  # nq
+            or (first == 0x73 and second == 0x74)  # st
+            or (first == 0x70 and second == 0x73)  # ps
+        )
+        if not known:
+            slots[_UNKNOWN] += 1
+        return skip_value(data, at, end)
+    if same(data, key_at, length, _LAST_UPDATE_ID):
+        slots[_SNAPSHOT_ID], at = scan_integer(data, at, end)
+        return at
+    if same(data, key_at, length, _BIDS):
+        return _scan_side(data, at, end, steps, _BID_START, slots, ticks, lots)
+    if same(data, key_at, length, _ASKS):
+        return _scan_side(data, at, end, steps, _ASK_START, slots, ticks, lots)
+    slots[_UNKNOWN] += 1
+    return skip_value(data, at, end)
+
+
+@kernel
+def _scan_frame(
+    data: Bytes,
+    at: int,
+    end: int,
+    symbol: Bytes,
+    steps: Integers,
+    slots: Integers,
+    ticks: Integers,
+    lots: Integers,
+) -> int:
+    """Read one object, going down into `data` of a wrapper, until its closing brace; position after it."""
+    depth = 1
+    if at >= end or data[at] != _OPEN_BRACE:
+        return MALFORMED
+    at = skip_space(data, at + 1, end)
+    while at < end and depth > 0:
+        if data[at] == _CLOSE_BRACE:
+            depth -= 1
+            at = skip_space(data, at + 1, end)
+            continue
+        if data[at] == _COMMA:
+            at = skip_space(data, at + 1, end)
+        after = skip_string(data, at, end)
+        if after < 0:
+            return MALFORMED
+        key_at, length = at + 1, after - at - 2
+        at = skip_space(data, after, end)
+        if at >= end or data[at] != _COLON or length == 0:
+            return MALFORMED
+        at = skip_space(data, at + 1, end)
+        if depth == 1 and same(data, key_at, length, _STREAM):
+            slots[_WRAPPED] = 1
+            at = skip_string(data, at, end)
+        elif depth == 1 and same(data, key_at, length, _DATA) and at < end and data[at] == _OPEN_BRACE:
+            depth = 2
+            at += 1
+        elif length == 1:
+            at = _scan_letter(data, data[key_at], at, end, symbol, steps, slots, ticks, lots)
+        else:
+            at = _scan_word(data, key_at, length, at, end, steps, slots, ticks, lots)
+        if at < 0:
+            return at
+        if slots[_TYPE] == _TYPE_OTHER:
+            return end
+        at = skip_space(data, at, end)
+    return at if depth == 0 and at == end else MALFORMED
+
+
+@kernel
+def _classify(slots: Integers, has_previous: int) -> tuple[EventKind, Reason]:
+    """(kind, reason) of a frame that was read; `has_previous` 1 where the venue's deltas carry `pu`."""
+    kind, reason = EventKind.OTHER, Reason.FINE
+    if slots[_TYPE] == _TYPE_DELTA:
+        complete = (
+            slots[_FIRST] >= 0
+            and slots[_LAST] >= 0
+            and slots[_EVENT_MS] >= 0
+            and slots[_BID_START] >= 0
+            and slots[_ASK_START] >= 0
+        )
+        kind = EventKind.DELTA if complete else EventKind.REJECTED
+        if complete and (slots[_PREVIOUS] != _ABSENT) != (has_previous == 1):
+            return EventKind.REJECTED, Reason.OTHER_VENUE
+    elif slots[_TYPE] == _TYPE_TRADE:
+        complete = slots[_TRADE] >= 0 and slots[_PRICE] >= 0 and slots[_QUANTITY] >= 0
+        complete = complete and slots[_TRANSACTION_MS] >= 0 and slots[_MAKER] >= 0
+        kind = EventKind.TRADE if complete else EventKind.REJECTED
+    elif slots[_TYPE] == _TYPE_AGGREGATE:
+        complete = slots[_AGGREGATE] >= 0 and slots[_PRICE] >= 0 and slots[_QUANTITY] >= 0
+        complete = complete and slots[_FIRST_TRADE] >= 0 and slots[_LAST_TRADE] >= 0
+        complete = complete and slots[_TRANSACTION_MS] >= 0 and slots[_MAKER] >= 0
+        kind = EventKind.AGGREGATE_TRADE if complete else EventKind.REJECTED
+    elif slots[_TYPE] == _TYPE_QUOTE or (slots[_TYPE] == _NO_TYPE and slots[_BID_QUANTITY] >= 0):
+        complete = slots[_BID_PRICE] >= 0 and slots[_ASK_PRICE] >= 0 and slots[_LAST] >= 0
+        kind = EventKind.BEST_QUOTE if complete else EventKind.REJECTED
+    elif slots[_SNAPSHOT_ID] >= 0 and slots[_WRAPPED] == 0:
+        complete = slots[_BID_START] >= 0 and slots[_ASK_START] >= 0
+        kind = EventKind.SNAPSHOT if complete else EventKind.REJECTED
+    if kind == EventKind.REJECTED:
+        reason = Reason.MISSING_FIELD
+    elif slots[_SYMBOL] == 0:
+        return EventKind.REJECTED, Reason.OTHER_SYMBOL
+    elif kind != EventKind.OTHER and slots[_UNKNOWN] > 0:
+        reason = Reason.UNKNOWN_FIELD
+    return kind, reason
+
+
+@kernel
+def _nanoseconds(stamp: int) -> int:
+    """A stamp in s, ms, µs or ns as ns; see `market.time.to_nanoseconds`."""
+    if stamp < 0:
+        return 0
+    if stamp < 10**11:
+        return stamp * 10**9
+    if stamp < 10**14:
+        return stamp * 10**6
+    if stamp < 10**17:
+        return stamp * 1000
+    return stamp
+
+
+@kernel
+def _write_row(row: int, kind: int, slots: Integers, integers: Integers, codes: Bytes) -> None:
+    """Copy a frame's slots into the columns of EventBatch; column order as in `mapper`."""
+    codes[row, 0] = kind
+    codes[row, 1] = 1 if slots[_MAKER] == 1 else 0
+    codes[row, 2] = slots[_ORDER_TYPE] if slots[_ORDER_TYPE] >= 0 else 0
+    stamp = slots[_TRANSACTION_MS] if slots[_TRANSACTION_MS] >= 0 else slots[_EVENT_MS]
+    integers[row, 0] = _nanoseconds(stamp) if kind > EventKind.OTHER else 0
+    if kind == EventKind.TRADE:
+        integers[row, 2] = slots[_TRADE]
+        integers[row, 3] = slots[_TRADE]
+        integers[row, 5] = slots[_TRADE]
+    elif kind == EventKind.AGGREGATE_TRADE:
+        integers[row, 2] = slots[_FIRST_TRADE]
+        integers[row, 3] = slots[_LAST_TRADE]
+        integers[row, 5] = slots[_AGGREGATE]
+    elif kind == EventKind.SNAPSHOT:
+        integers[row, 3] = slots[_SNAPSHOT_ID]
+    else:
+        integers[row, 2] = slots[_FIRST] if slots[_FIRST] >= 0 else -1
+        integers[row, 3] = slots[_LAST] if slots[_LAST] >= 0 else -1
+    integers[row, 4] = slots[_PREVIOUS] if slots[_PREVIOUS] != _ABSENT else -1
+    integers[row, 6] = slots[_PRICE] if slots[_PRICE] >= 0 else -1
+    integers[row, 7] = slots[_QUANTITY] if slots[_QUANTITY] >= 0 else -1
+    for i in range(4):
+        value = slots[_BID_START + i]
+        integers[row, 8 + i] = value if value >= 0 else 0
+
+
+@kernel
+def scan_lines(
+    data: Bytes,
+    symbol: Bytes,
+    steps: Integers,
+    has_previous: int,
+    integers: Integers,
+    codes: Bytes,
+    bounds: Integers,
+    reasons: Bytes,
+    ticks: Integers,
+    lots: Integers,
+) -> tuple[int, int]:
+    """Decode all lines of `data`, each a receive time, a space and a frame.
+
+    `steps` holds tick units, tick digits, lot units, lot digits. Output rows, one a line: `integers` (n, 12),
+    `codes` (n, 3), `bounds` (n, 2) where the frame's bytes lie, `reasons` (n,); levels go to `ticks`, `lots`.
+    Returns (lines, levels).
+    """
+    slots = np.empty(_SLOTS, np.int64)
+    at, row, cursor, size = 0, 0, 0, len(data)
+    while at < size:
+        end = at
+        while end < size and data[end] != _NEWLINE:
+            end += 1
+        stop = end - 1 if end > at and data[end - 1] == _CARRIAGE else end
+        slots[:] = _ABSENT
+        slots[_UNKNOWN] = 0
+        slots[_WRAPPED] = 0
+        slots[_CURSOR] = cursor
+        integers[row, :] = -1
+        kind, reason = EventKind.REJECTED, Reason.FINE
+        receive, begin = scan_integer(data, at, stop)
+        if begin < 0 or begin >= stop or data[begin] != 0x20:
+            reason = Reason.NO_RECEIVE_TIME
+            begin = at
+        else:
+            begin = skip_space(data, begin, stop)
+            after = _scan_frame(data, begin, stop, symbol, steps, slots, ticks, lots)
+            if after >= 0:
+                kind, reason = _classify(slots, has_previous)
+            elif slots[_SYMBOL] == 0:
+                reason = Reason.OTHER_SYMBOL
+            else:
+                reason = Reason.OFF_STEP if after == OFF_STEP else Reason.NOT_JSON
+        _write_row(row, kind, slots, integers, codes)
+        integers[row, 1] = _nanoseconds(receive)
+        bounds[row, 0] = begin
+        bounds[row, 1] = stop
+        reasons[row] = reason
+        if kind != EventKind.REJECTED:
+            cursor = slots[_CURSOR]
+        row += 1
+        at = end + 1
+    return row, cursor

@@ -36,4 +36,4 @@ def _borrowed(_typing: Any, arrays: Any) -> Any:
 
 
 borrowed = cast("_Identity", intrinsic(_borrowed))
-"""`borrowed(tuple_of_arrays)`: the same arrays, uncounted; valid while the caller's are alive."""
+"""`borrowed(tuple_of_arrays)`: the same arrays, uncounted; valid while the caller holds his; never returned."""

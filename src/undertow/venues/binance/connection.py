@@ -20,8 +20,7 @@ class _Envelope(msgspec.Struct, frozen=True):
     stream: str | None = None
     e: str | None = None
     id: int | str | None = None
-    result: msgspec.Raw | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw(b"")
     code: int | None = None
     msg: str | None = None
 
@@ -141,7 +140,7 @@ class Connection(WSListener):
         if envelope.e is not None or (envelope.id is None and envelope.code is None):
             return False
         self.acknowledged += 1
-        if envelope.error is not None or envelope.code is not None:
+        if bytes(envelope.error) or envelope.code is not None:
             self.refusals.append(message[:200].decode("utf-8", "replace"))
         self._changed.set()
         return True

@@ -1,0 +1,246 @@
+"""The session's report: one HTML file that needs no other, with every number as it was handed in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from undertow.errors import InputError
+from undertow.market.instruments import Instrument
+from undertow.market.orders import Fill
+from undertow.monitor.charts import NARROW, WIDE, bar_times_ns, gap_spans, session_chart
+
+__all__ = ["QualityRow", "ReportInputs", "format_number", "format_time", "render_report", "write_report"]
+
+LISTED_FILLS = 40
+"""Fills listed one by one, the newest."""
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class QualityRow:
+    """What is known about one stream: rows, first and last time [ns; 0 where there is no row], and faults."""
+
+    stream: str
+    rows: int
+    from_ns: int
+    to_ns: int
+    gaps: int
+    late: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportInputs:
+    """Everything that the report says.
+
+    `bars` is a feature table with `timestamp` and as many of `mid_price`, `close`, `cvd`, `buy_volume`,
+    `sell_volume`, `imbalance_5`, `imbalance_20`, `spread_avg` and `gap_fraction` as there are.
+    `walk_forward` holds `rows`, a list of mappings with `name` and measures, and `verdict`, a text; a
+    measure `x` with `x_low` and `x_high` is shown with its interval. `paper` is the trader's summary.
+    Where one of the two is None, its section says why instead: `no_walk_forward`, `no_paper`.
+    """
+
+    title: str
+    instrument: Instrument
+    bars: pl.DataFrame
+    fills: Sequence[Fill] = ()
+    gaps: Sequence[tuple[int, int]] | None = None
+    """Stretches [from, to) in ns; None takes them from `gap_fraction` of the bars."""
+    walk_forward: Mapping[str, Any] | None = None
+    no_walk_forward: str = "No model was trained in this session."
+    paper: Mapping[str, Any] | None = None
+    no_paper: str = "Nothing was traded on paper in this session."
+    quality: Sequence[QualityRow] = ()
+    files: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    """(path, what lies there)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A cell: what is read, and the exact value behind it."""
+
+    text: str
+    value: str
+    is_number: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    headings: tuple[str, ...]
+    rows: tuple[tuple[_Cell, ...], ...]
+
+
+def write_report(path: Path, inputs: ReportInputs) -> Path:
+    """Write the report to `path`, whole or not at all, and return it. Raises InputError if it cannot."""
+    page = render_report(inputs)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"report {path}: {error}; choose a directory that can be written") from error
+    return path
+
+
+def render_report(inputs: ReportInputs) -> str:
+    """The page. It depends on its inputs alone: the same inputs give the same bytes."""
+    environment = Environment(
+        loader=PackageLoader("undertow.monitor"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    gaps = list(inputs.gaps) if inputs.gaps is not None else gap_spans(inputs.bars)
+    return environment.get_template("report.html.j2").render(
+        inputs=inputs,
+        facts=_facts(inputs, gaps),
+        charts=_charts(inputs, gaps),
+        gap_count=len(gaps),
+        walk_forward=None if inputs.walk_forward is None else _walk_forward(inputs.walk_forward),
+        paper=None if inputs.paper is None else _paper(inputs.paper),
+        fills=_fills(inputs),
+        listed_fills=LISTED_FILLS,
+        quality=_quality(inputs.quality),
+    )
+
+
+def format_number(value: Value) -> str:
+    """A value as read by people: grouped whole numbers, six significant digits, a dash for null.
+
+    >>> [format_number(value) for value in (1234567, 0.123456789, 61234.5, -2.5e-7, float("nan"))]
+    ['1,234,567', '0.123457', '61,234.5', '-2.5e-07', '–']
+    """
+    if value is None or (isinstance(value, float) and not isfinite(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):
+        return f"{int(value):,}"
+    return f"{value:,.6g}" if abs(value) < 1e5 else f"{value:,.2f}"
+
+
+def format_time(time_ns: int) -> str:
+    """UTC to the millisecond; a dash for 0.
+
+    >>> format_time(1_723_161_255_030_000_000)
+    '2024-08-08 23:54:15.030'
+    """
+    if time_ns == 0:
+        return "–"
+    stamp = datetime.fromtimestamp(time_ns // 10**9, UTC)
+    return f"{stamp:%Y-%m-%d %H:%M:%S}.{time_ns % 10**9 // 10**6:03d}"
+
+
+def _cell(value: Value) -> _Cell:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return _Cell(format_number(value), "" if value is None else str(value), is_number)
+
+
+def _time_cell(time_ns: int) -> _Cell:
+    return _Cell(format_time(time_ns), str(time_ns), is_number=False)
+
+
+def _facts(inputs: ReportInputs, gaps: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
+    times_ns = bar_times_ns(inputs.bars)
+    facts = [("Symbol", inputs.instrument.symbol), ("Venue", inputs.instrument.venue)]
+    if len(times_ns):
+        facts += [("First bar", format_time(int(times_ns[0]))), ("Last bar", format_time(int(times_ns[-1])))]
+    facts += [("Bars", format_number(len(times_ns))), ("Stretches in a gap", format_number(len(gaps)))]
+    if inputs.paper is not None:
+        facts.append(("Paper result after fees", format_number(inputs.paper["net_quote"])))
+    return facts
+
+
+def _charts(inputs: ReportInputs, gaps: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
+    if inputs.bars.height == 0:
+        return []
+    return [
+        (size.name, session_chart(inputs.bars, inputs.fills, inputs.instrument.price, gaps, size))
+        for size in (WIDE, NARROW)
+    ]
+
+
+def _walk_forward(result: Mapping[str, Any]) -> dict[str, Any]:
+    rows: Sequence[Mapping[str, Value]] = result["rows"]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    measures = [key for key in keys if not _is_bound(key, keys)]
+    table = _Table(
+        tuple(key.replace("_", " ") for key in measures),
+        tuple(tuple(_measure(row, key) for key in measures) for row in rows),
+    )
+    return {"table": table, "verdict": str(result.get("verdict", ""))}
+
+
+def _is_bound(key: str, keys: Mapping[str, None]) -> bool:
+    return key.endswith(("_low", "_high")) and key.rsplit("_", 1)[0] in keys
+
+
+def _measure(row: Mapping[str, Value], key: str) -> _Cell:
+    cell = _cell(row.get(key))
+    low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
+    if low is None or high is None:
+        return cell
+    return _Cell(f"{cell.text} [{format_number(low)}, {format_number(high)}]", cell.value, cell.is_number)
+
+
+def _paper(summary: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {key: value for key, value in summary.items() if not isinstance(value, Mapping)}
+    counted = {key: value for key, value in summary.items() if isinstance(value, Mapping)}
+    return {
+        "table": _pairs(plain),
+        "counts": [(name.replace("_", " "), _pairs(counts)) for name, counts in counted.items() if counts],
+        "net": _cell(summary["net_quote"]),
+        "gross": _cell(summary["gross_quote"]),
+        "fees": _cell(summary["fees_quote"]),
+    }
+
+
+def _pairs(values: Mapping[str, Value]) -> _Table:
+    return _Table((), tuple((_cell(key.replace("_", " ")), _cell(value)) for key, value in values.items()))
+
+
+def _fills(inputs: ReportInputs) -> _Table:
+    price, quantity = inputs.instrument.price, inputs.instrument.quantity
+    return _Table(
+        ("time (UTC)", "order", "side", "price", "quantity", "fee"),
+        tuple(
+            (
+                _time_cell(fill.fill_ns),
+                _cell(fill.client_id),
+                _cell(str(fill.side)),
+                _cell(price.to_float(fill.price_ticks)),
+                _cell(quantity.to_float(fill.quantity_lots)),
+                _cell(fill.fee_e8 / 10**8),
+            )
+            for fill in inputs.fills[-LISTED_FILLS:]
+        ),
+    )
+
+
+def _quality(rows: Sequence[QualityRow]) -> _Table:
+    return _Table(
+        ("stream", "rows", "from (UTC)", "to (UTC)", "gaps", "late", "duplicates"),
+        tuple(
+            (
+                _cell(row.stream),
+                _cell(row.rows),
+                _time_cell(row.from_ns),
+                _time_cell(row.to_ns),
+                _cell(row.gaps),
+                _cell(row.late),
+                _cell(row.duplicates),
+            )
+            for row in rows
+        ),
+    )

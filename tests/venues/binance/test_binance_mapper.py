@@ -1,0 +1,261 @@
+import gzip
+import json
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from undertow.market.batch import EventKind
+from undertow.market.events import Kline, Liquidation, MarkPrice
+from undertow.market.instruments import Instrument
+from undertow.venues.binance.mapper import BinanceMapper, Mapped
+from undertow.venues.binance.scanner import Reason
+
+USDM = Instrument("binance-usdm", "BTCUSDT", "0.10", "0.001")
+SPOT = Instrument("binance-spot", "BTCUSDT", "0.01", "0.000001")
+
+
+def one(frame: str, instrument: Instrument = USDM, receive: str = "1723161255030314667") -> Mapped:
+    return BinanceMapper(instrument).map(f"{receive} {frame}\n".encode())
+
+
+def test_depth_update() -> None:
+    mapped = one(
+        '{"stream":"btcusdt@depth@0ms","data":{"e":"depthUpdate","E":1723161256299,"T":1723161256298,'
+        '"s":"BTCUSDT","U":5123107832006,"u":5123107837557,"pu":5123107831937,'
+        '"b":[["58710.20","0.014"],["61496.50","0.000"]],"a":[["61800.3","2"]]}}'
+    )
+    batch = mapped.batch
+    assert batch.kind.tolist() == [EventKind.DELTA]
+    assert batch.event_ns.tolist() == [1723161256298000000]
+    assert batch.receive_ns.tolist() == [1723161255030314667]
+    ids = (batch.first_id[0], batch.last_id[0], batch.previous_id[0])
+    assert ids == (5123107832006, 5123107837557, 5123107831937)
+    assert (batch.bid_start[0], batch.bid_count[0], batch.ask_start[0], batch.ask_count[0]) == (0, 2, 2, 1)
+    assert batch.level_ticks.tolist() == [587102, 614965, 618003]
+    assert batch.level_lots.tolist() == [14, 0, 2000]
+    assert not mapped.rejections
+    assert not mapped.unknown_fields
+
+
+def test_rest_snapshot_with_spaces_is_a_snapshot_and_a_wrapped_one_is_not() -> None:
+    text = '{"lastUpdateId": 27, "E": 1680652700590, "T": 1680652700580, "bids": [["28145.10", "3.818"]], "asks": []}'
+    mapped = one(text)
+    assert mapped.batch.kind.tolist() == [EventKind.SNAPSHOT]
+    assert mapped.batch.last_id.tolist() == [27]
+    assert mapped.batch.level_ticks.tolist() == [281451]
+    partial = one('{"stream":"btcusdt@depth20","data":{"lastUpdateId":27,"bids":[["1.0","1"]],"asks":[]}}')
+    assert partial.batch.kind.tolist() == [EventKind.OTHER]
+
+
+def test_trade_aggregate_and_quote() -> None:
+    trade = one(
+        '{"e":"trade","E":1723161256322,"T":1723161256321,"s":"BTCUSDT","t":77,"p":"61800.30",'
+        '"q":"0.006","X":"INSURANCE_FUND","m":true}'
+    ).batch
+    assert (trade.kind[0], trade.trade_id[0], trade.first_id[0], trade.last_id[0]) == (
+        EventKind.TRADE,
+        77,
+        77,
+        77,
+    )
+    assert (trade.price_ticks[0], trade.quantity_lots[0], trade.order_type[0]) == (618003, 6, 1)
+    assert bool(trade.is_buyer_maker[0])
+    aggregate = one(
+        '{"e":"aggTrade","E":2,"s":"BTCUSDT","a":5,"p":"0.1","q":"100","nq":"99","f":100,"l":105,"T":1723161256321,'
+        '"m":false,"st":1}'
+    ).batch
+    assert aggregate.kind.tolist() == [EventKind.AGGREGATE_TRADE]
+    assert (aggregate.trade_id[0], aggregate.first_id[0], aggregate.last_id[0]) == (5, 100, 105)
+    quote = one('{"u":400,"s":"BTCUSDT","b":"25.35","B":"31.21","a":"25.36","A":"40.66"}', SPOT).batch
+    assert (quote.kind[0], quote.last_id[0], quote.event_ns[0]) == (EventKind.BEST_QUOTE, 400, 0)
+
+
+def test_receive_time_in_microseconds() -> None:
+    mapped = one('{"result":null,"id":1}', receive="1680652700423575")
+    assert mapped.batch.receive_ns.tolist() == [1680652700423575000]
+    assert mapped.unknown_types == Counter({"(none)": 1})
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"garbage", Reason.NO_RECEIVE_TIME),
+        (b"1723161255030314667", Reason.NO_RECEIVE_TIME),
+        (b"1723161255030314667 {", Reason.NOT_JSON),
+        (b'1723161255030314667 {"e":"trade","E":17231612', Reason.NOT_JSON),
+        (b"1723161255030314667 \xff\xfe", Reason.NOT_JSON),
+        (b'1723161255030314667 {"e":"trade","T":1,"t":1,"p":"1.05","q":"1","m":true}', Reason.OFF_STEP),
+        (b'1723161255030314667 {"e":"trade","T":1,"t":1,"p":"NaN","q":"1","m":true}', Reason.NOT_JSON),
+        (b'1723161255030314667 {"e":"trade","T":1,"t":1,"p":"-1.0","q":"1","m":true}', Reason.NOT_JSON),
+        (b'1723161255030314667 {"e":"trade","T":1,"t":1,"q":"1","m":true}', Reason.MISSING_FIELD),
+        (
+            b'1723161255030314667 {"e":"trade","s":"X","T":1,"t":1,"p":"1","q":"1","m":true}',
+            Reason.OTHER_SYMBOL,
+        ),
+        (
+            b'1723161255030314667 {"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2,"b":[],"a":[]}',
+            Reason.OTHER_VENUE,
+        ),
+        (b'1723161255030314667 {"e":"markPriceUpdate","E":1,"s":"BTCUSDT"}', Reason.MISSING_FIELD),
+    ],
+)
+def test_bad_lines_are_named_and_the_next_line_is_read(line: bytes, reason: Reason) -> None:
+    good = b'1723161255030314668 {"e":"trade","E":3,"T":3,"s":"BTCUSDT","t":9,"p":"1","q":"1","m":true}'
+    mapped = BinanceMapper(USDM).map(line + b"\n" + good + b"\n")
+    assert [r.reason for r in mapped.rejections] == [reason]
+    assert mapped.rejections[0].line == 0
+    assert mapped.batch.kind.tolist() == [EventKind.REJECTED, EventKind.TRADE]
+
+
+def test_unknown_fields_and_types_are_counted() -> None:
+    mapped = one(
+        '{"e":"trade","E":3,"T":3,"s":"BTCUSDT","t":9,"p":"1","q":"1","m":true,"zz":{"a":[1,"}"]},"Y":1}'
+    )
+    assert mapped.batch.kind.tolist() == [EventKind.TRADE]
+    assert mapped.unknown_fields == Counter({"trade.zz": 1, "trade.Y": 1})
+    assert one('{"e":"brandNew","E":3}').unknown_types == Counter({"brandNew": 1})
+
+
+def test_rare_events_are_typed() -> None:
+    mark = one(
+        '{"e":"markPriceUpdate","E":1562305380000,"s":"BTCUSDT","p":"11794.15","i":"11784.6","P":"1","r":"",'
+        '"ap":"1","T":1562306400000,"st":1}'
+    ).others
+    assert mark == [
+        MarkPrice(
+            "BTCUSDT", 1562305380000000000, 1723161255030314667, 11794.15, 11784.6, None, 1562306400000000000
+        )
+    ]
+    order = one(
+        '{"e":"forceOrder","E":9,"o":{"s":"BTCUSDT","S":"SELL","o":"LIMIT","f":"IOC","q":"0.014","p":"9910",'
+        '"ap":"9911","X":"FILLED","l":"0.014","z":"0.014","T":1568014460893}}'
+    ).others[0]
+    assert isinstance(order, Liquidation)
+    assert order.is_sell
+    assert order.average_price == 9911.0
+    kline = one(
+        '{"e":"kline", "E":1, "s":"BTCUSDT", "k":{"t":1672515780000, "T":1672515839999, "s":"BTCUSDT", "i":"1m",'
+        '"f":1,"L":2,"o":"1","c":"2","h":"3","l":"0.5","v":"10","n":2,"x":true,"q":"1","V":"5","Q":"1","B":"0"}}'
+    ).others[0]
+    assert isinstance(kline, Kline)
+    assert kline.close_ns - kline.open_ns == 60_000_000_000
+
+
+def test_control_marks() -> None:
+    watermark = one('{"stream":"!undertow","data":{"e":"watermark","T":1723161256321}}').batch
+    assert watermark.kind.tolist() == [EventKind.WATERMARK]
+    assert watermark.event_ns.tolist() == [1723161256321000000]
+    cut = one('{"stream":"!undertow","data":{"e":"disconnect","category":"market","reason":"reset"}}').batch
+    assert (cut.kind[0], cut.first_id[0]) == (EventKind.DISCONNECT, 2)
+
+
+prices = st.integers(0, 10**9).map(lambda ticks: (ticks, f"{Decimal(ticks) / 10:.{ticks % 7 + 1}f}"))
+lots = st.integers(0, 10**9).map(lambda count: (count, f"{Decimal(count) / 1000:.3f}00000"))
+levels = st.lists(st.tuples(prices, lots), max_size=30)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    bids=levels,
+    asks=levels,
+    ids=st.tuples(*[st.integers(0, 2**53)] * 3),
+    order=st.randoms(use_true_random=False),
+    spaced=st.booleans(),
+    wrapped=st.booleans(),
+)
+def test_any_field_order_spacing_and_wrapper(
+    bids: Any, asks: Any, ids: tuple[int, int, int], order: Any, spaced: bool, wrapped: bool
+) -> None:
+    def text(side: Any) -> list[list[str]]:
+        return [[price[1], lot[1]] for price, lot in side]
+
+    fields = [
+        *{
+            "e": "depthUpdate",
+            "E": 1723161256299,
+            "T": 1723161256298,
+            "s": "BTCUSDT",
+            "st": 1,
+            "ps": "BTCUSDT",
+        }.items(),
+        *{"U": ids[0], "u": ids[1], "pu": ids[2], "b": text(bids), "a": text(asks)}.items(),
+    ]
+    order.shuffle(fields)
+    frame: dict[str, Any] = dict(fields)
+    if wrapped:
+        frame = {"stream": "btcusdt@depth", "data": frame}
+    mapped = one(json.dumps(frame, separators=None if spaced else (",", ":")))
+    batch = mapped.batch
+    assert not mapped.rejections
+    assert (batch.first_id[0], batch.last_id[0], batch.previous_id[0]) == ids
+    for side, start, count in (
+        (bids, batch.bid_start[0], batch.bid_count[0]),
+        (asks, batch.ask_start[0], batch.ask_count[0]),
+    ):
+        found = slice(start, start + count)
+        assert batch.level_ticks[found].tolist() == [price[0] for price, _ in side]
+        assert batch.level_lots[found].tolist() == [lot[0] for _, lot in side]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_scanner(noise: bytes) -> None:
+    line = b'1723161255030314667 {"e":"depthUpdate","b":[["' + noise.replace(b"\n", b"") + b"\n"
+    assert len(BinanceMapper(USDM).map(line).batch) == 1
+
+
+def test_wire_format_of_2026_decodes_without_loss(data: Path) -> None:
+    text = gzip.decompress((data / "wire/usdm-streams-2026-09-27.gz").read_bytes())
+    symbols = {"BTCUSDT": USDM, "ETHUSDT": Instrument("binance-usdm", "ETHUSDT", "0.01", "0.001")}
+    kinds: Counter[int] = Counter()
+    rare: Counter[str] = Counter()
+    for symbol, instrument in symbols.items():
+        mapped = BinanceMapper(instrument).map(text)
+        assert {r.reason for r in mapped.rejections} <= {Reason.OTHER_SYMBOL}
+        assert not mapped.unknown_types
+        assert not mapped.unknown_fields
+        kinds.update(mapped.batch.kind.tolist())
+        rare.update(type(e).__name__ for e in mapped.others if e.symbol == symbol)
+    assert kinds[EventKind.AGGREGATE_TRADE] == 16
+    assert kinds[EventKind.BEST_QUOTE] == 16
+    assert kinds[EventKind.DELTA] == 4
+    assert rare["Kline"] == 4
+    assert rare["MarkPrice"] == 3
+
+
+def wire_lines(path: Path) -> list[bytes]:
+    """Lines `<seconds>: <json>` of a cryptofeed recording as capture lines."""
+    lines = []
+    for line in gzip.decompress(path.read_bytes()).splitlines():
+        stamp, _, frame = line.partition(b": ")
+        if stamp.replace(b".", b"").isdigit():
+            lines.append(b"%d %s" % (int(float(stamp) * 1e6), frame))
+    return lines
+
+
+@pytest.mark.parametrize("name", ["spot-2021-10-12", "usdm-2021-07-22"])
+def test_wire_format_of_2021_decodes_without_loss(data: Path, name: str) -> None:
+    lines = wire_lines(data / f"wire/cryptofeed-binance-{name}.ws.gz")
+    by_symbol: dict[str, list[bytes]] = {}
+    for line in lines:
+        stream = json.loads(line.split(b" ", 1)[1])["stream"]
+        by_symbol.setdefault(stream.split("@")[0].upper(), []).append(line)
+    assert len(by_symbol) == 4
+    venue = "binance-spot" if name.startswith("spot") else "binance-usdm"
+    for symbol, part in by_symbol.items():
+        mapped = BinanceMapper(Instrument(venue, symbol, "0.00000001", "0.0001")).map(
+            b"\n".join(part) + b"\n"
+        )
+        assert not mapped.rejections
+        assert not mapped.unknown_types
+        assert not mapped.unknown_fields
+        counted = Counter(json.loads(line.split(b" ", 1)[1])["stream"].split("@")[1] for line in part)
+        assert (mapped.batch.kind == EventKind.AGGREGATE_TRADE).sum() == counted["aggTrade"]
+        assert (mapped.batch.kind == EventKind.DELTA).sum() == counted["depth"]
+        assert (mapped.batch.kind == EventKind.BEST_QUOTE).sum() == counted["bookTicker"]
+        assert len(mapped.others) == counted["kline_1m"]

@@ -1,12 +1,15 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from fake_exchange import FakeExchange, Reply, Waiter, combined
+import uvloop
+from tests.venues.binance.fake_exchange import FakeExchange, Reply, Waiter, combined
 
 from undertow.errors import InputError, LakeError
 from undertow.market.instruments import Instrument
@@ -15,6 +18,8 @@ from undertow.runtime.collector import Collector, CollectorSettings
 from undertow.venues.binance.feed import FeedSettings
 from undertow.venues.binance.instruments import known_instrument
 from undertow.venues.binance.rest import BinanceRest, RefusedError
+
+Result = TypeVar("Result")
 
 DEPTH, TRADES = "btcusdt@depth@100ms", "btcusdt@aggTrade"
 BASE_MS = 1_770_000_000_000
@@ -60,6 +65,12 @@ class ListRecorder:
         self.closed += 1
 
 
+def run(main: Coroutine[Any, Any, Result]) -> Result:
+    """On the event loop that `undertow collect` uses."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
 def lost(frame: bytes) -> bool:
     return b'"disconnect"' in frame
 
@@ -100,7 +111,7 @@ def play(
                     counters = await running
             return counters
 
-    counters = asyncio.run(main())
+    counters = run(main())
     assert all(recorder.closed == 1 for recorder in recorders.values())
     return recorders, counters
 
@@ -217,7 +228,7 @@ def test_a_quiet_market_gets_watermarks_that_never_pass_the_clock() -> None:
     stamps = [data["T"] for _, data in decoded]
     assert all(data["e"] == "watermark" for _, data in decoded)
     assert stamps[0] >= BASE_MS + 50
-    assert all(later - earlier >= 50 - 1 for earlier, later in zip(stamps, stamps[1:], strict=False))
+    assert all(later - earlier >= 50 - 1 for earlier, later in pairwise(stamps))
     assert all(data["T"] <= BASE_MS + (at_ns - begin_ns) / 1e6 + 2 for at_ns, data in decoded)
     assert counters["watermarks"] == len(marks)
 
@@ -305,12 +316,12 @@ def test_collect_ends_with_the_market_and_counts() -> None:
             await exchange.publish(combined(TRADES, a=1))
             await line.socket.close(code=1001)
             async with asyncio.timeout(10):
-                counters = await running
+                counters = (await running).counters
             assert recorders[0].instrument.tick == "0.10"
             assert recorders[0].closed == 1
             return counters
 
-    counters = asyncio.run(main())
+    counters = run(main())
     assert counters["frames"] == 1
     assert b"PRICE_FILTER" in kept[0]
 
@@ -319,7 +330,7 @@ def test_collect_for_a_duration() -> None:
     async def main() -> dict[str, int]:
         async with FakeExchange() as exchange:
             async with asyncio.timeout(10):
-                return await collect(
+                collected = await collect(
                     exchange.endpoints,
                     ["BTCUSDT"],
                     ["trades"],
@@ -327,8 +338,9 @@ def test_collect_for_a_duration() -> None:
                     duration_s=0.1,
                     feed_settings=FEED,
                 )
+            return collected.counters
 
-    assert asyncio.run(main())["connections"] == 1
+    assert run(main())["connections"] == 1
 
 
 def test_recorders_already_open_are_closed_when_the_next_cannot_be() -> None:
@@ -346,20 +358,22 @@ def test_recorders_already_open_are_closed_when_the_next_cannot_be() -> None:
             await collect(exchange.endpoints, ["BTCUSDT", "ETHUSDT"], ["trades"], open_recorder)
 
     with pytest.raises(LakeError):
-        asyncio.run(main())
+        run(main())
     assert opened[0].closed == 1
 
 
 def test_instruments_come_from_the_table_when_the_exchange_does_not_say() -> None:
-    async def main(symbols: list[str]) -> list[Instrument]:
+    async def main(symbols: list[str], venue: str = "binance-usdm") -> list[Instrument]:
         async with FakeExchange() as exchange:
             exchange.script("exchangeInfo", Reply(200, b"<html>"), Reply(200, b"<html>"))
-            async with BinanceRest(exchange.endpoints, attempts=1) as rest:
+            async with BinanceRest(replace(exchange.endpoints, venue=venue), attempts=1) as rest:
                 return await resolve_instruments(rest, symbols)
 
-    assert asyncio.run(main(["BTCUSDT"])) == [known_instrument("binance-usdm", "BTCUSDT")]
+    assert run(main(["BTCUSDT"])) == [known_instrument("binance-usdm", "BTCUSDT")]
     with pytest.raises(InputError, match="not an exchangeInfo answer"):
-        asyncio.run(main(["BTCUSDT", "NOSUCH"]))
+        run(main(["BTCUSDT", "NOSUCH"]))
+    with pytest.raises(InputError, match="sim: exchangeInfo: not an"):
+        run(main(["BTCUSDT"], "sim"))
 
 
 def test_an_unknown_symbol_is_refused_before_anything_is_opened() -> None:
@@ -368,4 +382,4 @@ def test_an_unknown_symbol_is_refused_before_anything_is_opened() -> None:
             await collect(exchange.endpoints, ["BTCUSD"], ["trades"], lambda _: pytest.fail("opened"))
 
     with pytest.raises(InputError, match="did you mean BTCUSDT"):
-        asyncio.run(main())
+        run(main())

@@ -1,7 +1,7 @@
 """Building, joining and cutting sets of columns."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from undertow.market.batch import EventBatch
 from undertow.market.columns import BookColumns, TradeColumns
 
-__all__ = ["book_columns", "empty_trades", "join", "single_event"]
+__all__ = ["book_columns", "empty_trades", "join", "shallow", "single_event"]
 
 Integers = NDArray[np.int64]
 C = TypeVar("C", TradeColumns, BookColumns)
@@ -67,4 +67,15 @@ def single_event(batch: EventBatch, row: int) -> EventBatch:
         **columns,
         level_ticks=np.concatenate([batch.level_ticks[bids], batch.level_ticks[asks]]),
         level_lots=np.concatenate([batch.level_lots[bids], batch.level_lots[asks]]),
+    )
+
+
+def shallow(samples: BookColumns, levels: int) -> BookColumns:
+    """The same samples with only the best `levels` levels."""
+    return replace(
+        samples,
+        bid_ticks=samples.bid_ticks[:, :levels],
+        bid_lots=samples.bid_lots[:, :levels],
+        ask_ticks=samples.ask_ticks[:, :levels],
+        ask_lots=samples.ask_lots[:, :levels],
     )

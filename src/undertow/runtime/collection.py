@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -18,9 +19,18 @@ from undertow.venues.binance.instruments import (
 )
 from undertow.venues.binance.rest import BinanceRest, RefusedError
 
-__all__ = ["collect", "resolve_instruments"]
+__all__ = ["Collected", "collect", "resolve_instruments"]
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a collection came to."""
+
+    instruments: tuple[Instrument, ...]
+    counters: dict[str, int]
+    alarms: tuple[str, ...]
 
 
 async def resolve_instruments(
@@ -29,7 +39,7 @@ async def resolve_instruments(
     """The instruments of `symbols` from the exchange, whose answer goes to `keep`, or else from our table.
 
     Raises InputError for a symbol that is unknown or does not trade, VenueError where the exchange cannot be
-    reached and the table does not know every symbol.
+    reached and the table does not know every symbol; a simulation's steps are its own.
     """
     venue = rest.endpoints.venue
     try:
@@ -39,7 +49,7 @@ async def resolve_instruments(
         raise
     except (VenueError, InputError) as error:
         known = [known_instrument(venue, symbol) for symbol in symbols]
-        if None in known:
+        if venue == "sim" or None in known:
             raise
         log.warning("instruments_from_table", reason=str(error))
         return [instrument for instrument in known if instrument is not None]
@@ -59,8 +69,12 @@ async def collect(
     feed_settings: FeedSettings | None = None,
     on_progress: Progress | None = None,
     keep_exchange_info: Callable[[bytes], None] = lambda _: None,
-) -> dict[str, int]:
-    """Look up the instruments, open a recorder for each, and collect; the counters at the end."""
+) -> Collected:
+    """Look up the instruments, open a recorder for each, and collect until the end, a signal or the duration.
+
+    Raises InputError for symbols and streams that cannot be collected, VenueError where the exchange cannot
+    be reached or refuses, and what a recorder raises.
+    """
     stream_names(endpoints, symbols, kinds)
     clock = ReceiveClock()
     async with BinanceRest(endpoints, clock=clock) as rest:
@@ -81,4 +95,5 @@ async def collect(
             clock=clock,
             on_progress=on_progress,
         )
-        return await collector.run(duration_s)
+        counters = await collector.run(duration_s)
+    return Collected(tuple(instruments), counters, tuple(collector.alarms))

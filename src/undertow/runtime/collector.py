@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ class CollectorSettings:
 
 @dataclass(slots=True)
 class _Track:
-    """A recorder and what we know of its symbol. Times are those of the event loop's clock [s]."""
+    """A recorder and what we know of its symbol. Times are those of the monotonic clock [s]."""
 
     recorder: Recorder
     pending: int = 0
@@ -197,7 +198,7 @@ class Collector:
             track = next(iter(self._tracks.values()))
         elif stream is not None and b"@depth" in stream:
             track.depth_is_flowing = True
-        track.last_frame_s = asyncio.get_running_loop().time()
+        track.last_frame_s = time.monotonic()
         self._record(track, receive_ns, frame)
 
     def _record(self, track: _Track, receive_ns: int, frame: bytes) -> None:
@@ -233,7 +234,7 @@ class Collector:
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
         """Process, ask for snapshots and mark quiet stretches, until stopped; then drain the sockets."""
-        now = asyncio.get_running_loop().time
+        now = time.monotonic
         progress_due_s = now()
         while not self._stopping.is_set():
             due_s = now() + self.settings.process_every_s
@@ -316,7 +317,7 @@ class Collector:
 
     def _pace(self, track: _Track) -> None:
         pause_s = track.snapshot_pause_s or self.settings.snapshot_pause_s
-        track.snapshot_due_s = asyncio.get_running_loop().time() + pause_s
+        track.snapshot_due_s = time.monotonic() + pause_s
         track.snapshot_pause_s = min(2 * pause_s, self.settings.snapshot_pause_limit_s)
         track.is_fetching = False
 

@@ -1,11 +1,10 @@
 import gzip
-import os
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import pytest
-from fake_exchange import EXCHANGE_INFO
+from tests.venues.binance.fake_exchange import EXCHANGE_INFO
 
 from undertow.errors import InputError
 from undertow.market.instruments import Instrument
@@ -26,6 +25,10 @@ def test_steps_come_from_the_filters() -> None:
     assert weight_limit(INFO) == 1200
 
 
+def test_spot_quantities_may_rest_on_a_step_ten_times_finer() -> None:
+    assert find_instrument(INFO, "binance-spot", "ETHUSDT").lot == "0.0001"
+
+
 @pytest.mark.parametrize(
     ("symbol", "words"),
     [
@@ -43,7 +46,7 @@ def test_symbols_that_cannot_be_collected_are_explained(symbol: str, words: str)
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b"\xff", b'{"symbols":[{"symbol":1}]}'])
 def test_what_is_no_exchange_info(body: bytes) -> None:
-    with pytest.raises(InputError, match="saved.json: not an exchangeInfo answer"):
+    with pytest.raises(InputError, match=r"saved\.json: not an exchangeInfo answer"):
         parse_exchange_info(body, "saved.json")
 
 
@@ -81,17 +84,17 @@ def test_the_default_symbols_are_in_the_table(venue: str) -> None:
         ("binance-usdm", "BTCUSDT", "usdm-btcusdt_20240808.gz"),
         ("binance-usdm", "BTCUSDT", "usdm-btcusdt_20230404.gz"),
         ("binance-spot", "BTCUSDT", "spot-btcusdt_20240808.gz"),
+        ("binance-spot", "BTCUSDT", "spot-btcusdt_20240809.gz"),
         ("binance-spot", "ETHBTC", "spot-ethbtc_20201101-09.gz"),
     ],
 )
-def test_recorded_prices_lie_on_the_steps_of_the_table(venue: str, symbol: str, name: str) -> None:
-    folder = os.environ.get("UNDERTOW_DATA")
-    if folder is None:
-        pytest.skip("UNDERTOW_DATA does not say where the captures are")
+def test_recorded_prices_lie_on_the_steps_of_the_table(
+    data: Path, venue: str, symbol: str, name: str
+) -> None:
     instrument = known_instrument(venue, symbol)
     assert instrument is not None
     tick, lot = Decimal(instrument.tick), Decimal(instrument.lot)
-    levels = {tuple(level) for level in _levels(Path(folder) / "captures" / name)}
+    levels = {tuple(level) for level in _levels(data / "captures" / name)}
     assert len(levels) > 1000
     assert [level for level in levels if Decimal(level[0]) % tick or Decimal(level[1]) % lot] == []
 
@@ -99,7 +102,7 @@ def test_recorded_prices_lie_on_the_steps_of_the_table(venue: str, symbol: str, 
 def _levels(path: Path) -> list[list[str]]:
     found: list[list[str]] = []
     with gzip.open(path) as lines:
-        for _, line in zip(range(20_000), lines, strict=False):
+        for _, line in zip(range(60_000), lines, strict=False):
             frame = msgspec.json.decode(line.split(b" ", 1)[1])
             data = frame.get("data", frame)
             if "p" in data and "q" in data:

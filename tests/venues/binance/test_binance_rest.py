@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
-from fake_exchange import FakeExchange, Reply
+from tests.venues.binance.fake_exchange import FakeExchange, Reply
 
 from undertow.errors import VenueError
 from undertow.venues.binance.rest import BinanceRest, RefusedError, WeightGovernor

@@ -1,6 +1,7 @@
 """One WebSocket to the exchange: frames in, whole and in order, and what is known about its health."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -53,21 +54,18 @@ def _envelope(frame: bytes) -> _Envelope | None:
 class Connection(WSListener):
     """A socket and its subscriptions. Frames go to `on_frame`; `changed` is set when its state changes.
 
-    Times are those of the event loop's clock [s].
+    Times are those of the monotonic clock [s].
     """
 
-    def __init__(
-        self, on_frame: Callable[[bytes], None], changed: asyncio.Event, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, on_frame: Callable[[bytes], None], changed: asyncio.Event) -> None:
         super().__init__()
         self._on_frame = on_frame
         self._changed = changed
-        self._clock = clock
         self._fragments: list[bytes] = []
         self._transport: WSTransport | None = None
         self._silenced = ""
         self._requests = 0
-        self.opened_s = clock()
+        self.opened_s = time.monotonic()
         self.first_data_s: float | None = None
         self.last_data_s = self.opened_s
         self.last_seen_s: dict[bytes, float] = {}
@@ -146,7 +144,7 @@ class Connection(WSListener):
         return True
 
     def _note_data(self, stream: bytes | None) -> None:
-        now_s = self._clock()
+        now_s = time.monotonic()
         self.last_data_s = now_s
         if stream is not None:
             if stream not in self.last_seen_s:
@@ -188,12 +186,12 @@ class Connection(WSListener):
         """Close with a handshake: what the exchange sent before it answers still arrives."""
         if self._transport is not None and not self.has_ended:
             self._transport.send_close(WSCloseCode.OK)
-            await self._wait_until_ended(self._clock() + timeout_s)
+            await self._wait_until_ended(time.monotonic() + timeout_s)
             self.abort(self._silenced)
 
     async def _wait_until_ended(self, deadline_s: float) -> None:
-        while not self.has_ended and self._clock() < deadline_s:
-            await wait_for_change(self._changed, deadline_s - self._clock())
+        while not self.has_ended and time.monotonic() < deadline_s:
+            await wait_for_change(self._changed, deadline_s - time.monotonic())
 
 
 async def wait_for_change(changed: asyncio.Event, timeout_s: float) -> None:
@@ -214,10 +212,9 @@ async def open_connection(
     The exchange's pings are answered by picows; our own are sent only when nothing comes, to notice a
     connection whose other end is gone.
     """
-    clock = asyncio.get_running_loop().time
     async with asyncio.timeout(timeout_s):
         _, connection = await ws_connect(
-            lambda: Connection(on_frame, changed, clock),
+            lambda: Connection(on_frame, changed),
             url,
             websocket_handshake_timeout=timeout_s,
             enable_auto_ping=True,

@@ -178,10 +178,11 @@ class Feed:
         self._lose(line, connection)
 
     def _lose(self, line: _Line, connection: Connection) -> None:
-        self._report_loss(line, connection)
         if self.settings.end_on_going_away and connection.close_code == _GOING_AWAY:
+            log.info("market_ended", category=line.category, reason=connection.reason)
             line.is_finished = True
             return
+        self._report_loss(line, connection)
         began_s = connection.first_data_s
         if began_s is None or connection.last_data_s - began_s < self.settings.stable_s:
             raise _Lost(connection.reason)
@@ -226,7 +227,8 @@ class Feed:
 
     async def _watch(self, line: _Line, connection: Connection) -> None:
         """Until the socket has ended or is due for replacement, or the feed is stopped."""
-        now = asyncio.get_running_loop().time
+        now = time.monotonic
+        suspected_s = -1.0
         while not (self._stopping.is_set() or connection.has_ended or connection.is_retiring):
             self._raise_refusals(line, connection)
             alarm_at_s = self._check_streams(line, connection, now())
@@ -234,8 +236,11 @@ class Feed:
             if now() >= line.rollover_at_s:
                 return
             if now() >= silent_at_s:
-                self._declare_silent(line, connection)
-                silent_at_s = now() + self.settings.close_timeout_s
+                # If we were busy ourselves, the data may wait unread: look again before believing it.
+                if suspected_s == connection.last_data_s:
+                    self._declare_silent(line, connection)
+                suspected_s = connection.last_data_s
+                silent_at_s = now() + 0.1 * line.silence_s
             await wait_for_change(line.changed, min(silent_at_s, alarm_at_s, line.rollover_at_s) - now())
 
     def _declare_silent(self, line: _Line, connection: Connection) -> None:
@@ -298,7 +303,7 @@ class Feed:
 
     async def _overlap(self, line: _Line, successor: Connection, current: Connection) -> bool:
         """Wait while both deliver; whether the new socket delivered all that the old one does."""
-        now = asyncio.get_running_loop().time
+        now = time.monotonic
         deadline_s = now() + self.settings.handover_timeout_s
         while not self._delivers_as(successor, current, now()):
             ended = successor.has_ended or current.has_ended or self._stopping.is_set()
@@ -315,7 +320,7 @@ class Feed:
     def _postpone(self, line: _Line, current: Connection) -> Connection:
         """Stay with the old socket for a while."""
         current.is_retiring = False
-        line.rollover_at_s = asyncio.get_running_loop().time() + self.settings.handover_retry_s
+        line.rollover_at_s = time.monotonic() + self.settings.handover_retry_s
         return current
 
 

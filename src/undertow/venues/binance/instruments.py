@@ -97,7 +97,16 @@ def _instrument(listing: Listing, venue: str) -> Instrument:
     lot = next((rule.step_size for rule in listing.filters if rule.filter_type == "LOT_SIZE"), None)
     if tick is None or lot is None or Decimal(tick) <= 0 or Decimal(lot) <= 0:
         raise InputError(f"{venue}: exchangeInfo states no price or quantity step for {listing.symbol}")
-    return Instrument(venue=venue, symbol=listing.symbol, tick=tick, lot=lot)
+    return Instrument(venue=venue, symbol=listing.symbol, tick=tick, lot=_resting_lot(venue, lot))
+
+
+def _resting_lot(venue: str, lot: str) -> str:
+    """The step on which resting quantities lie.
+
+    Spot steps grew tenfold over the years while old orders stayed in the book: with a stated step of 0.00001,
+    recorded BTCUSDT books of 2024 hold quantities such as 25.426189.
+    """
+    return format(Decimal(lot).scaleb(-1), "f") if venue == "binance-spot" else lot
 
 
 def weight_limit(info: ExchangeInfo) -> int | None:
@@ -142,18 +151,19 @@ _KNOWN_USDM = {
     "POLUSDT": ("0.0000100", "1"),
 }
 _KNOWN_SPOT = {
-    "BTCUSDT": ("0.01", "0.00001"),
-    "ETHUSDT": ("0.01", "0.0001"),
-    "BNBUSDT": ("0.01", "0.001"),
-    "ADAUSDT": ("0.0001", "0.1"),
-    "SOLUSDT": ("0.01", "0.001"),
-    "XRPUSDT": ("0.0001", "0.1"),
-    "DOTUSDT": ("0.001", "0.01"),
-    "DOGEUSDT": ("0.00001", "1"),
-    "AVAXUSDT": ("0.01", "0.01"),
-    "POLUSDT": ("0.0001", "0.1"),
-    "ETHBTC": ("0.000001", "0.001"),
+    "BTCUSDT": ("0.01", "0.000001"),
+    "ETHUSDT": ("0.01", "0.00001"),
+    "BNBUSDT": ("0.01", "0.0001"),
+    "ADAUSDT": ("0.0001", "0.01"),
+    "SOLUSDT": ("0.01", "0.0001"),
+    "XRPUSDT": ("0.0001", "0.01"),
+    "DOTUSDT": ("0.001", "0.001"),
+    "DOGEUSDT": ("0.00001", "0.1"),
+    "AVAXUSDT": ("0.01", "0.001"),
+    "POLUSDT": ("0.0001", "0.01"),
+    "ETHBTC": ("0.000001", "0.0001"),
 }
+"""With resting lots, a tenth of the stated step."""
 _KNOWN = {"binance-usdm": _KNOWN_USDM, "binance-spot": _KNOWN_SPOT, "sim": _KNOWN_USDM}
 
 

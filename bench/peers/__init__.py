@@ -1,0 +1,1 @@
+"""What users run today, driven as its authors intended, without a network."""

@@ -1,0 +1,226 @@
+"""`undertow collect`: record live market data."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from undertow.market.instruments import Instrument
+    from undertow.runtime.collection import Collected
+    from undertow.runtime.collector import Recorder
+    from undertow.venues.binance.endpoints import Endpoints
+    from undertow.venues.binance.feed import FeedSettings
+
+__all__ = ["collect"]
+
+_REGULAR_KINDS = ("trades", "depth", "ticker", "mark", "liquidations")
+_SIMULATION_QUIET_S = 2.0
+
+
+def collect(
+    *,
+    venue: Annotated[str, typer.Option(help="binance-usdm, binance-spot or sim.")] = "binance-usdm",
+    url: Annotated[
+        str | None, typer.Option(help="Address instead of the exchange's own; required for sim.")
+    ] = None,
+    symbols: Annotated[
+        str | None, typer.Option(help="Such as BTCUSDT,ETHUSDT. Default: ten large ones against USDT.")
+    ] = None,
+    streams: Annotated[
+        str | None,
+        typer.Option(help="Of trades, single_trades, depth, ticker, mark, liquidations, klines."),
+    ] = None,
+    lake: Annotated[Path, typer.Option(help="Directory of the tables.")] = Path("lake"),
+    journal: Annotated[Path, typer.Option(help="Directory of the raw frames.")] = Path("journal"),
+    duration: Annotated[
+        float | None, typer.Option(help="Seconds to collect. Default: until interrupted.", min=0)
+    ] = None,
+    until_closed: Annotated[
+        bool,
+        typer.Option("--until-closed", help="End when the exchange closes with 1001, as a simulation does."),
+    ] = False,
+    heartbeat: Annotated[
+        float, typer.Option(help="Seconds without data after which a connection is replaced.", min=0.1)
+    ] = 10.0,
+    rollover: Annotated[
+        float, typer.Option(help="Hours after which a connection is replaced by a new one.", min=0.001)
+    ] = 23.0 + 50.0 / 60.0,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Record live market data: every frame to the journal, and from it the tables of the lake.
+
+    Reconnects, resynchronises books and replaces ageing connections by itself; what was missed is a gap in
+    the tables. Ends after --duration, or on Ctrl-C, with everything written.
+    """
+    from undertow.venues.binance.endpoints import endpoints_for
+    from undertow.venues.binance.feed import FeedSettings
+    from undertow.venues.binance.instruments import DEFAULT_SYMBOLS
+
+    _configure_logs(log_level)
+    endpoints = endpoints_for(venue, url)
+    feed_settings = FeedSettings(
+        heartbeat_s=heartbeat, rollover_s=rollover * 3600, end_on_going_away=until_closed
+    )
+    began_s = time.monotonic()
+    collected = _run(
+        endpoints,
+        _split(symbols) or DEFAULT_SYMBOLS,
+        _split(streams, upper=False) or tuple(kind for kind in _REGULAR_KINDS if kind in endpoints.streams),
+        lake,
+        journal,
+        duration,
+        feed_settings,
+    )
+    _report(collected, venue, lake, time.monotonic() - began_s, as_json=as_json)
+
+
+def _split(text: str | None, *, upper: bool = True) -> tuple[str, ...]:
+    """The names in a comma-separated list, each once, in order."""
+    names = (name.strip() for name in (text or "").split(","))
+    return tuple(dict.fromkeys((name.upper() if upper else name) for name in names if name))
+
+
+def _run(
+    endpoints: "Endpoints",
+    symbols: tuple[str, ...],
+    kinds: tuple[str, ...],
+    lake: Path,
+    journal: Path,
+    duration_s: float | None,
+    feed_settings: "FeedSettings",
+) -> "Collected":
+    import asyncio
+    import sys
+
+    from undertow.runtime.collection import collect as collect_live
+    from undertow.runtime.collector import CollectorSettings
+
+    quiet_s = _SIMULATION_QUIET_S if endpoints.venue == "sim" else CollectorSettings().quiet_s
+    with (
+        _progress(enabled=sys.stderr.isatty()) as on_progress,
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
+        return runner.run(
+            collect_live(
+                endpoints,
+                symbols,
+                kinds,
+                _recorder_factory(lake, journal, kinds),
+                duration_s=duration_s,
+                settings=CollectorSettings(quiet_s=quiet_s),
+                feed_settings=feed_settings,
+                on_progress=on_progress,
+                keep_exchange_info=_keeper(journal / endpoints.venue / "exchangeInfo.json"),
+            )
+        )
+
+
+def _loop_factory() -> Callable[[], "asyncio.AbstractEventLoop"] | None:
+    """The faster event loop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _recorder_factory(
+    lake: Path, journal: Path, kinds: tuple[str, ...]
+) -> Callable[["Instrument"], "Recorder"]:
+    """Opens recorders; features read single trades where no aggregates are collected."""
+    flow = "trades" if "single_trades" in kinds and "trades" not in kinds else "aggtrades"
+
+    def open_recorder(instrument: "Instrument") -> "Recorder":
+        from undertow.frames.sampler import SamplerSettings
+        from undertow.runtime.recorder import SymbolRecorder
+
+        return SymbolRecorder(instrument, SamplerSettings(flow=flow), lake, journal)
+
+    return open_recorder
+
+
+def _keeper(path: Path) -> Callable[[bytes], None]:
+    """Saves what it is given at `path`, whole or not at all."""
+
+    def keep(body: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_bytes(body)
+        part.replace(path)
+
+    return keep
+
+
+def _configure_logs(level: str) -> None:
+    """Events go to stderr, one a line."""
+    import logging
+    import sys
+
+    import structlog
+
+    from undertow.errors import InputError
+
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise InputError(f"--log-level {level!r}: choose debug, info, warning or error")
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        cache_logger_on_first_use=False,
+    )
+
+
+@contextlib.contextmanager
+def _progress(*, enabled: bool) -> Iterator[Callable[[Mapping[str, int]], None] | None]:
+    """A line on the terminal that shows the counters; None where nobody looks."""
+    if not enabled:
+        yield None
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+        yield lambda counters: live.update(progress_line(counters), refresh=True)
+
+
+def progress_line(counters: Mapping[str, int]) -> str:
+    """The counters in one line.
+
+    >>> progress_line({"frames": 12000, "bytes": 3_500_000, "snapshots": 2})
+    '12,000 frames, 3.5 MB, 2 snapshots, 0 reconnects, 0 alarms'
+    """
+    shown = {name: counters.get(name, 0) for name in ("frames", "bytes", "snapshots", "reconnects", "alarms")}
+    return (
+        f"{shown['frames']:,} frames, {shown['bytes'] / 1e6:.1f} MB, {shown['snapshots']} snapshots, "
+        f"{shown['reconnects']} reconnects, {shown['alarms']} alarms"
+    )
+
+
+def _report(collected: "Collected", venue: str, lake: Path, seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        summary = {
+            "venue": venue,
+            "symbols": [instrument.symbol for instrument in collected.instruments],
+            "seconds": round(seconds, 3),
+            "counters": collected.counters,
+            "alarms": collected.alarms,
+        }
+        typer.echo(msgspec.json.encode(summary).decode())
+        return
+    typer.echo(f"{venue}: {progress_line(collected.counters)} in {seconds:.0f} s; tables in {lake}")
+    for alarm in collected.alarms:
+        typer.echo(f"alarm: {alarm}")

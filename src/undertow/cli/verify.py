@@ -1,0 +1,39 @@
+"""`undertow verify`: is what lies in the lake sound?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from undertow.cli.options import AsJson, LakeFolder, show
+
+__all__ = ["verify"]
+
+
+def verify(
+    lake: LakeFolder = Path("lake"),
+    features: Annotated[
+        bool,
+        typer.Option("--features", help="Also compute every stored feature again and compare bit for bit."),
+    ] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Audit a lake; exit code 1 with a list where something is wrong."""
+    from undertow.lake.quality import audit
+    from undertow.runtime.batch import verify_features
+
+    findings = [str(finding) for finding in audit(lake)]
+    result: dict[str, object] = {"lake": str(lake)}
+    if features:
+        rows, wrong = verify_features(lake)
+        result["feature_rows_compared"] = rows
+        findings += wrong
+    result["findings"] = len(findings)
+    if as_json:
+        result["list"] = findings
+    show(result, f"Audit of {lake}", as_json=as_json)
+    if not as_json:
+        for finding in findings:
+            typer.echo(finding)
+    if findings:
+        raise typer.Exit(1)

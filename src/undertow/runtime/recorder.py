@@ -1,0 +1,150 @@
+"""Recording one symbol live: journal first, then the fold; after a crash the journal makes good what is missing."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from undertow.errors import LakeError
+from undertow.journal.reader import Position, Problem, read_chunks, segments
+from undertow.journal.writer import JournalWriter
+from undertow.lake.writer import LakeWriter
+from undertow.market.instruments import Instrument
+from undertow.market.time import HOUR_NS, MINUTE_NS
+from undertow.runtime.pipeline import OnBars, Pipeline
+from undertow.frames.sampler import SamplerSettings
+
+__all__ = ["SymbolRecorder"]
+
+
+class _Checkpoint(msgspec.Struct, frozen=True):
+    """Where the journal stood when the pipeline's state was saved, and what of the lake it had written."""
+
+    position: Position
+    parts: dict[str, int]
+    instrument: Instrument
+    settings: SamplerSettings
+
+
+class SymbolRecorder:
+    """Appends frames to the journal, folds them, and keeps a checkpoint to go on from.
+
+    Opening it recovers: the fold goes on from the checkpoint through all that the journal holds, so that
+    nothing received is lost and nothing is written twice, however the last run ended.
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        settings: SamplerSettings,
+        lake: Path,
+        journal: Path,
+        on_bars: OnBars | None = None,
+        checkpoint_every_ns: int = MINUTE_NS,
+    ) -> None:
+        self.instrument = instrument
+        self._settings = settings
+        self._every_ns = checkpoint_every_ns
+        self._lake = LakeWriter(lake, instrument.venue)
+        self._path = lake / instrument.venue / "_checkpoints" / f"{instrument.symbol}.npz"
+        self._journal = JournalWriter(journal, instrument.venue, instrument.symbol)
+        self._pipeline = Pipeline(instrument, settings, self._lake, None)
+        self._block: list[bytes] = []
+        self._saved_ns = 0
+        self._sealed_ns = 0
+        self.recovered_frames = self._recover(journal)
+        self._pipeline.on_bars = on_bars
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The fold; to be read."""
+        return self._pipeline
+
+    def record(self, receive_ns: int, frame: bytes) -> None:
+        """Append a frame to the journal and to the block to be folded."""
+        line = self._journal.append(receive_ns, frame)
+        self._block.append(line)
+
+    def process(self) -> None:
+        """Fold everything recorded so far; from then on it is on disk."""
+        if not self._block:
+            return
+        self._journal.flush()
+        block, self._block = self._block, []
+        self._pipeline.fold(b"".join(block))
+        newest_ns = self._pipeline.sampler.newest_ns
+        if newest_ns - self._saved_ns >= self._every_ns:
+            self.checkpoint()
+
+    def needs_snapshot(self) -> bool:
+        """Whether the book waits for a REST snapshot."""
+        return self._pipeline.sampler.book.needs_snapshot
+
+    def newest_event_ns(self) -> int:
+        """Newest event time folded; 0 before the first."""
+        return self._pipeline.sampler.newest_ns
+
+    def checkpoint(self) -> None:
+        """Write out what is open, save the state, and seal the hours that are over."""
+        self._journal.flush()
+        self._lake.flush()
+        closed_ns = self._pipeline.sampler.closed_ns
+        self._save()
+        if closed_ns // HOUR_NS > self._sealed_ns // HOUR_NS:
+            self._lake.seal(closed_ns // HOUR_NS * HOUR_NS, extra={"closed_ns": closed_ns})
+        self._sealed_ns = closed_ns
+        self._saved_ns = self._pipeline.sampler.newest_ns
+
+    def close(self) -> None:
+        """Fold the rest and seal everything."""
+        self.process()
+        self._lake.flush()
+        self._save()
+        self._lake.seal(None, extra={"closed_ns": self._pipeline.sampler.closed_ns})
+        self._journal.close()
+        self._lake.close()
+
+    def _save(self) -> None:
+        checkpoint = _Checkpoint(
+            self._journal.position, self._lake.checkpoint(), self.instrument, self._settings
+        )
+        arrays = self._pipeline.to_arrays()
+        arrays["checkpoint"] = np.frombuffer(msgspec.json.encode(checkpoint), np.uint8)
+        temporary = self._path.with_suffix(".tmp")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path)
+        except OSError as error:
+            raise LakeError(f"{self._path}: cannot be written ({error.strerror})") from error
+
+    def _recover(self, journal: Path) -> int:
+        """Go on from the checkpoint through the journal; the frames folded again."""
+        start = self._load()
+        problems: list[Problem] = []
+        paths = segments(journal, self.instrument.venue, self.instrument.symbol)
+        for chunk in read_chunks(paths, start=start, problems=problems):
+            self._pipeline.fold(chunk.data)
+        return self._pipeline.counts.frames
+
+    def _load(self) -> Position | None:
+        """Restore the state that was saved, if it fits; the journal position that it belongs to."""
+        if not self._path.exists():
+            self._lake.discard_parts_after({})
+            return None
+        with np.load(self._path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        checkpoint = msgspec.json.decode(arrays.pop("checkpoint").tobytes(), type=_Checkpoint)
+        if (checkpoint.instrument, checkpoint.settings) != (self.instrument, self._settings):
+            raise LakeError(
+                f"{self._path}: was written with other settings or another tick or lot; "
+                "use another lake, or delete this file to fold the journal again from its start"
+            )
+        self._lake.discard_parts_after(checkpoint.parts)
+        self._pipeline.restore(arrays)
+        self._saved_ns = self._pipeline.sampler.newest_ns
+        return checkpoint.position

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from undertow.cli.options import AsJson, LakeFolder, Symbols, Timeframes, parse_lengths, progress, show, split_names
+from undertow.cli.options import (
+    AsJson,
+    LakeFolder,
+    Symbols,
+    Timeframes,
+    parse_lengths,
+    progress,
+    show,
+    split_names,
+)
 
 __all__ = ["features"]
 

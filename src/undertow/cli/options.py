@@ -29,7 +29,9 @@ __all__ = [
 LakeFolder = Annotated[Path, typer.Option("--lake", help="Folder of the lake.")]
 Venue = Annotated[str, typer.Option("--venue", help="binance-usdm, binance-spot or sim.")]
 Symbols = Annotated[str | None, typer.Option("--symbols", help="Comma-separated, such as BTCUSDT,ETHUSDT.")]
-Timeframes = Annotated[str, typer.Option("--timeframes", help="Comma-separated bar lengths that divide a day.")]
+Timeframes = Annotated[
+    str, typer.Option("--timeframes", help="Comma-separated bar lengths that divide a day.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 _console = Console(stderr=True)
@@ -68,8 +70,10 @@ def show(result: Mapping[str, Any], title: str, *, as_json: bool) -> None:
         return
     table = Table(title=title, show_header=False, title_justify="left")
     for name, value in result.items():
-        text = ", ".join(f"{k} {v:,}" if isinstance(v, int) else f"{k} {v}" for k, v in value.items()) if isinstance(
-            value, Mapping
-        ) else (f"{value:,}" if isinstance(value, int) else str(value))
+        text = (
+            ", ".join(f"{k} {v:,}" if isinstance(v, int) else f"{k} {v}" for k, v in value.items())
+            if isinstance(value, Mapping)
+            else (f"{value:,}" if isinstance(value, int) else str(value))
+        )
         table.add_row(name.replace("_", " "), text or "none")
     Console().print(table)

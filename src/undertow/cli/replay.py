@@ -21,17 +21,25 @@ __all__ = ["replay", "summary"]
 
 
 def replay(
-    files: Annotated[list[Path], typer.Argument(help="Recordings in order of time; they go on from one another.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Recordings in order of time; they go on from one another.")
+    ],
     venue: Venue = "binance-usdm",
     lake: LakeFolder = Path("lake"),
     symbol: Annotated[str | None, typer.Option(help="Which symbol, where a file holds several.")] = None,
     timeframes: Timeframes = "1s,1m,5m,15m",
-    flow: Annotated[str | None, typer.Option(help="Feature trades from aggtrades or trades; told by the file.")] = None,
+    flow: Annotated[
+        str | None, typer.Option(help="Feature trades from aggtrades or trades; told by the file.")
+    ] = None,
     lateness_ms: Annotated[int, typer.Option(help="How long a bar waits for late events.")] = 250,
     depth_interval_ms: Annotated[int, typer.Option("--depth-interval", help="Book sampling [ms].")] = 500,
     depth_levels: Annotated[int, typer.Option("--depth-levels", help="Levels a side in book_depth.")] = 20,
-    speed: Annotated[str | None, typer.Option(help="1x follows the receive times; default: as fast as it goes.")] = None,
-    instruments: Annotated[Path | None, typer.Option(help="A saved exchangeInfo answer with ticks and lots.")] = None,
+    speed: Annotated[
+        str | None, typer.Option(help="1x follows the receive times; default: as fast as it goes.")
+    ] = None,
+    instruments: Annotated[
+        Path | None, typer.Option(help="A saved exchangeInfo answer with ticks and lots.")
+    ] = None,
     tick: Annotated[str | None, typer.Option(help="Price step, where the symbol is unknown.")] = None,
     lot: Annotated[str | None, typer.Option(help="Quantity step, where the symbol is unknown.")] = None,
     as_json: AsJson = False,  # noqa: FBT002 - typer's way

@@ -26,7 +26,14 @@ from undertow.market.instruments import Instrument
 from undertow.market.time import HOUR_NS, SECOND_NS, parse_timeframe
 from undertow.runtime.feature_rows import timeframe_name, to_arrow
 
-__all__ = ["StoredHistory", "compute_features", "histories", "open_history", "verify_features", "write_features"]
+__all__ = [
+    "StoredHistory",
+    "compute_features",
+    "histories",
+    "open_history",
+    "verify_features",
+    "write_features",
+]
 
 
 Integers = NDArray[np.int64]
@@ -59,7 +66,9 @@ def open_history(lake: Lake, venue: str, symbol: str) -> StoredHistory:
         stored = next((extra["settings"] for extra in reversed(extras) if "settings" in extra), {})
         settings = msgspec.convert({**stored, "flow": table}, SamplerSettings)
         return StoredHistory(lake, instrument_of(first.schema), settings, closed_ns)
-    raise InputError(f"{lake.root}: no trades of {symbol} at {venue}; `undertow replay` or `collect` write them")
+    raise InputError(
+        f"{lake.root}: no trades of {symbol} at {venue}; `undertow replay` or `collect` write them"
+    )
 
 
 def histories(lake: Lake, venue: str | None, symbols: Sequence[str]) -> list[StoredHistory]:
@@ -68,7 +77,9 @@ def histories(lake: Lake, venue: str | None, symbols: Sequence[str]) -> list[Sto
     found = []
     for name in venues:
         stored = {s for table in ("aggtrades", "trades") for s in lake.symbols(name, table)}
-        found += [open_history(lake, name, symbol) for symbol in (symbols or sorted(stored)) if symbol in stored]
+        found += [
+            open_history(lake, name, symbol) for symbol in (symbols or sorted(stored)) if symbol in stored
+        ]
     missing = set(symbols) - {history.instrument.symbol for history in found}
     if missing or not found:
         what = ", ".join(sorted(missing)) or "anything"
@@ -138,13 +149,9 @@ def _differences(stored: pa.Table, computed: pa.Table) -> Iterator[str]:
             yield f"{name} differs in {int(unequal.sum())} bars, first at {stamp}: {first[row]} stored, {second[row]} computed"
 
 
-def compute_features(
-    history: StoredHistory, settings: SamplerSettings
-) -> Iterator[dict[int, FeatureBlock]]:
+def compute_features(history: StoredHistory, settings: SamplerSettings) -> Iterator[dict[int, FeatureBlock]]:
     """Blocks of consecutive bars by length [ns], over the whole history, a stored hour at a time."""
-    fold = FrameFold(
-        history.instrument, settings.timeframes_ns, settings.lateness_ns, settings.large()
-    )
+    fold = FrameFold(history.instrument, settings.timeframes_ns, settings.lateness_ns, settings.large())
     engines = {length: FeatureEngine(FEATURES, length) for length in settings.timeframes_ns}
     gaps = _gaps(history)
     for trades, samples, late_ns, until_ns in _steps(history):
@@ -197,7 +204,9 @@ def _read(history: StoredHistory, table: str, hour: int) -> Iterator[pa.Table]:
 
 
 def _read_trades(history: StoredHistory, hour: int) -> TradeColumns:
-    parts = [arrow_to_trades(history.instrument, part) for part in _read(history, history.settings.flow, hour)]
+    parts = [
+        arrow_to_trades(history.instrument, part) for part in _read(history, history.settings.flow, hour)
+    ]
     return join([empty_trades(), *parts])
 
 

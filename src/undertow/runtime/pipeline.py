@@ -99,7 +99,10 @@ class Pipeline:
         for length, block in blocks.items():
             if len(block):
                 lake.append(
-                    "features", instrument.symbol, to_arrow(instrument, block), timeframe=timeframe_name(length)
+                    "features",
+                    instrument.symbol,
+                    to_arrow(instrument, block),
+                    timeframe=timeframe_name(length),
                 )
                 counts.bars[length] += len(block)
         late = sampled.trades[self.settings.flow]

@@ -65,7 +65,9 @@ def inspect(paths: Sequence[Path], venue: str, symbol: str | None, flow: str | N
     if symbol is not None and symbol not in found:
         raise InputError(f"{paths[0]}: no frame of {symbol} at its beginning, but of {', '.join(found[:10])}")
     aggregated = b'"aggTrade"' in start.data
-    return Recording(tuple(paths), venue, symbol or found[0], flow or ("aggtrades" if aggregated else "trades"))
+    return Recording(
+        tuple(paths), venue, symbol or found[0], flow or ("aggtrades" if aggregated else "trades")
+    )
 
 
 def find_steps(recording: Recording, instruments: dict[str, Instrument] | None) -> Instrument:
@@ -138,7 +140,9 @@ def _refuse_other_venue(chunk: Chunk, instrument: Instrument) -> None:
         other = "binance-spot" if instrument.venue == "binance-usdm" else "binance-usdm"
         raise InputError(f"{chunk.path}: these are not frames of {instrument.venue}; try --venue {other}")
     if not (mapped.batch.kind > EventKind.OTHER).any():
-        raise InputError(f"{chunk.path}: no frame of {instrument.venue} among the first {len(mapped.batch)} lines")
+        raise InputError(
+            f"{chunk.path}: no frame of {instrument.venue} among the first {len(mapped.batch)} lines"
+        )
 
 
 def _check_book(done: Replayed, recording: Recording) -> None:
@@ -149,7 +153,9 @@ def _check_book(done: Replayed, recording: Recording) -> None:
     if not counts.kinds[EventKind.SNAPSHOT]:
         message = "depth updates but no snapshot of the book: book tables stay empty"
     elif book.snapshot_count:
-        message = "the depth updates do not join the snapshot (it is too old, or updates are missing): no book"
+        message = (
+            "the depth updates do not join the snapshot (it is too old, or updates are missing): no book"
+        )
     else:
         message = "no snapshot of the book could be used: book tables stay empty"
     done.problems.append(Problem(recording.paths[0], 0, message))

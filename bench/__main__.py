@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import platform
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib import import_module
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.duel import Claim
+from undertow.errors import UndertowError
 
 BENCHES = {
     "book": "the ladder beside SortedDict",
@@ -62,4 +64,7 @@ def _print(claim: Claim) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        typer.run(main)
+    except UndertowError as error:
+        sys.exit(f"error: {error}")

@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from undertow.errors import InputError
+
 __all__ = ["CAPTURE", "Capture", "read_capture"]
 
 CAPTURE = "captures/usdm-btcusdt_20240808.gz"
@@ -23,9 +25,11 @@ class Capture:
 def read_capture(depth_frames: int, trade_frames: int) -> Capture:
     """The first frames of the capture below $UNDERTOW_DATA, or ../shared/data.
 
-    Raises FileNotFoundError if it is not there.
+    Raises InputError if it is not there.
     """
     path = Path(os.environ.get("UNDERTOW_DATA", "../shared/data")) / CAPTURE
+    if not path.exists():
+        raise InputError(f"{path}: no such capture; set UNDERTOW_DATA to the folder that holds {CAPTURE}")
     depth: list[bytes] = []
     trades: list[bytes] = []
     with gzip.open(path) as lines:

@@ -36,4 +36,8 @@ def _borrowed(_typing: Any, arrays: Any) -> Any:
 
 
 borrowed = cast("_Identity", intrinsic(_borrowed))
-"""`borrowed(tuple_of_arrays)`: the same arrays, uncounted; valid while the caller holds his; never returned."""
+"""`borrowed(arrays)`: the same tuple of arrays, uncounted, for the start of a kernel.
+
+Only for what the kernel was given, and never returned: an array that the kernel has made itself is freed as
+soon as its own name is used no more.
+"""

@@ -10,7 +10,7 @@ from undertow.frames.frames import BOOK_LEVELS, Frames
 from undertow.market.instruments import Instrument
 from undertow.market.time import SECOND_NS
 
-__all__ = ["BarState", "fold_bars", "new_bar_state", "to_frames"]
+__all__ = ["LATE", "BarState", "fold_bars", "new_bar_state", "to_frames"]
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 # Columns of a bar's integers; the first fifteen are those of a second (`trade_fold.SECOND_COLUMNS`).
 _OPEN_NS, _OPEN, _HIGH, _LOW, _CLOSE, _COUNT, _BUY, _LARGE_LOTS = 0, 1, 2, 3, 4, 5, 6, 10
 _TRAILING, _LAST_TRADE_NS = 11, 14
-_LATE, _TRADE_GAP, _GAP, _SAMPLES, _IMBALANCE_COUNT = 15, 16, 17, 18, 19
+LATE, _TRADE_GAP, _GAP, _SAMPLES, _IMBALANCE_COUNT = 15, 16, 17, 18, 19
 _SPREAD, _UPDATES, _LAST_UPDATE_NS = 22, 27, 28
 _WIDTH = 29
 
@@ -53,7 +53,7 @@ def new_bar_state() -> BarState:
 
 @kernel
 def _add_second(bar: Integers, second: Integers, extra: Integers) -> None:
-    """Merge one second and its (late, trade gap, gap) into the bar."""
+    """Merge one second and its (trade gap, gap) into the bar."""
     if second[_COUNT] > 0:
         if bar[_COUNT] == 0:
             bar[_OPEN], bar[_HIGH], bar[_LOW] = second[_OPEN], second[_HIGH], second[_LOW]
@@ -66,8 +66,8 @@ def _add_second(bar: Integers, second: Integers, extra: Integers) -> None:
         bar[i] += second[i]
     for i in range(_TRAILING, _LAST_TRADE_NS + 1):
         bar[i] = second[i]
-    for i in range(3):
-        bar[_LATE + i] += extra[i]
+    bar[_TRADE_GAP] += extra[0]
+    bar[_GAP] += extra[1]
 
 
 @kernel
@@ -98,7 +98,7 @@ def _close_bar(state: BarState, integers: Integers, imbalances: Floats, levels: 
     imbalances[:] = state.imbalances
     levels[:, :] = state.levels
     bar[_COUNT : _LARGE_LOTS + 1] = 0
-    bar[_LATE:_LAST_UPDATE_NS] = 0
+    bar[LATE:_LAST_UPDATE_NS] = 0
     state.imbalances[:] = 0.0
     state.levels[:, :] = 0
 
@@ -117,7 +117,7 @@ def fold_bars(
 ) -> int:
     """Merge consecutive seconds; returns the bars written.
 
-    `seconds` is (n, 15); `extras` (n, 3): late trades, ns in a trade gap, ns in any gap; `samples` (m, 11) and
+    `seconds` is (n, 15); `extras` (n, 2): ns in a trade gap, ns in any gap; `samples` (m, 11) and
     `sample_levels` (m, 4, ≥20) all with first open < g ≤ last close. Output arrays have room.
     """
     written, at = 0, 0

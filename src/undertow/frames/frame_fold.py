@@ -40,21 +40,30 @@ class FrameFold:
         self._large = large
         self._trades = trade_fold.new_trade_state()
         self._bars = {length: bars.new_bar_state() for length in self.lengths_ns}
+        self._late = {length: np.empty(0, np.int64) for length in self.lengths_ns}
         self._started = False
+
+    def note_late(self, event_ns: Integers, closed_ns: Integers) -> None:
+        """Count trades that came too late in the bars that were still open when they came.
+
+        `closed_ns`: the boundary up to which bars were closed at their arrival.
+        """
+        for length, held in self._late.items():
+            still_open = event_ns // length * length + length > closed_ns
+            self._late[length] = np.concatenate([held, event_ns[still_open]])
 
     def advance(
         self,
         trades: TradeColumns,
         samples: BookColumns,
         gaps: Sequence[Gap],
-        late_ns: Integers,
         until_ns: int,
     ) -> dict[int, Frames]:
         """Close every second up to `until_ns`, a whole second; the frames closed thereby, by length.
 
         `trades` are the flow trades before `until_ns` that were not folded yet, sorted by (event time, id);
         `samples` the book samples up to `until_ns` not given yet; `gaps` all gaps that may touch these
-        seconds; `late_ns` event times of late trades of these seconds.
+        seconds.
         """
         if not self._started:
             starts = [int(trades.event_ns[0])] if len(trades) else []
@@ -66,7 +75,7 @@ class FrameFold:
         seconds = self._fold_seconds(trades, until_ns)
         if not len(seconds):
             return {}
-        extras = _extras(gaps, late_ns, int(seconds[0, 0]), len(seconds))
+        extras = _extras(gaps, int(seconds[0, 0]), len(seconds))
         integers, levels = _sample_rows(samples)
         return {
             length: self._fold_bars(length, seconds, extras, integers, levels) for length in self.lengths_ns
@@ -104,9 +113,21 @@ class FrameFold:
         count = bars.fold_bars(
             seconds, extras, samples, levels, length_ns, self._bars[length_ns], integers, imbalances, tops
         )
+        if count:
+            self._count_late(length_ns, integers[:count])
         return bars.to_frames(
             integers[:count], imbalances[:count], tops[:count], self.instrument, length_ns, self._lateness_ns
         )
+
+    def _count_late(self, length_ns: int, closed: Integers) -> None:
+        """Put the late trades of bars that are closed now into their rows."""
+        late = self._late[length_ns]
+        if not len(late):
+            return
+        place = (late - closed[0, 0]) // length_ns
+        inside = (place >= 0) & (place < len(closed))
+        closed[:, bars.LATE] += np.bincount(place[inside], minlength=len(closed))
+        self._late[length_ns] = late[place >= len(closed)]
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """Everything carried, as arrays; `restore` takes it back."""
@@ -115,6 +136,7 @@ class FrameFold:
         }
         for length, bar in self._bars.items():
             arrays.update({f"bars.{length}.{k}": v.copy() for k, v in bar._asdict().items()})
+            arrays[f"late.{length}"] = self._late[length]
         arrays["started"] = np.array([self._started])
         return arrays
 
@@ -125,20 +147,17 @@ class FrameFold:
         for length in self.lengths_ns:
             parts = (arrays[f"bars.{length}.{k}"].copy() for k in bars.BarState._fields)
             self._bars[length] = bars.BarState(*parts)  # type: ignore[arg-type]
+            self._late[length] = arrays[f"late.{length}"].astype(np.int64)
         self._started = bool(arrays["started"][0])
 
 
-def _extras(gaps: Sequence[Gap], late_ns: Integers, start_ns: int, count: int) -> Integers:
-    """(count, 3): late trades, ns in a trade gap, ns in any gap, for each second."""
-    extras = np.zeros((count, 3), np.int64)
-    if len(late_ns):
-        seconds = (late_ns - start_ns) // SECOND_NS
-        inside = seconds[(seconds >= 0) & (seconds < count)]
-        extras[:, 0] = np.bincount(inside, minlength=count)
+def _extras(gaps: Sequence[Gap], start_ns: int, count: int) -> Integers:
+    """(count, 2): ns in a trade gap and ns in any gap, for each second."""
+    extras = np.zeros((count, 2), np.int64)
     if gaps:
         flow = [gap for gap in gaps if gap.stream in TRADE_STREAMS]
-        extras[:, 1] = covered_ns(flow, start_ns, count)
-        extras[:, 2] = covered_ns(gaps, start_ns, count)
+        extras[:, 0] = covered_ns(flow, start_ns, count)
+        extras[:, 1] = covered_ns(gaps, start_ns, count)
     return extras
 
 

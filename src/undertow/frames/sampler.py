@@ -78,6 +78,8 @@ class Sampled:
     gaps: list[Gap]
     frames: dict[int, Frames]
     """Bars closed, by length [ns]."""
+    late_closed_ns: Integers
+    """For each late flow trade the boundary up to which bars were closed when it came."""
 
 
 class Sampler:
@@ -135,9 +137,13 @@ class Sampler:
         first_closed = self.closed_ns
         depth, l2, gaps = self.book.fold(batch, closed_at)
         closed_before = np.concatenate([[first_closed], closed_at])[: len(batch)]
-        trades = {table: self._take_trades(batch, table, closed_at, closed_before, gaps) for table in _TABLES}
-        frames = self._fold_frames(trades[self.settings.flow], depth, gaps)
-        return Sampled(trades, depth, l2, gaps, frames)
+        taken = {table: self._take_trades(batch, table, closed_at, closed_before, gaps) for table in _TABLES}
+        trades = {table: _trade_columns(batch, rows, closed_at) for table, rows in taken.items()}
+        flow = trades[self.settings.flow]
+        late = flow.is_late & (flow.order_type == 0)
+        arrived_ns = closed_at[taken[self.settings.flow]][late]
+        frames = self._fold_frames(flow, arrived_ns, depth, gaps)
+        return Sampled(trades, depth, l2, gaps, frames, arrived_ns)
 
     def _take_trades(
         self,
@@ -146,7 +152,8 @@ class Sampler:
         closed_at: Integers,
         closed_before: Integers,
         gaps: list[Gap],
-    ) -> TradeColumns:
+    ) -> Integers:
+        """Rows of the block that hold trades of `table` not seen before; gaps found are appended to `gaps`."""
         kind, connection = _TABLES[table]
         rows = np.flatnonzero(batch.kind == kind)
         lost = (batch.kind == EventKind.DISCONNECT) & ((batch.first_id & connection) > 0)
@@ -164,22 +171,14 @@ class Sampler:
             if cut < len(batch):
                 tracker.disconnect(int(closed_at[cut]))
             begin = end
-        rows = rows[fresh]
-        return TradeColumns(
-            event_ns=batch.event_ns[rows],
-            receive_ns=batch.receive_ns[rows],
-            trade_id=batch.trade_id[rows],
-            first_trade_id=batch.first_id[rows],
-            last_trade_id=batch.last_id[rows],
-            price_ticks=batch.price_ticks[rows],
-            quantity_lots=batch.quantity_lots[rows],
-            is_buyer_maker=batch.is_buyer_maker[rows],
-            order_type=batch.order_type[rows],
-            is_late=batch.event_ns[rows] < closed_at[rows],
-        )
+        return rows[fresh]
 
-    def _fold_frames(self, trades: TradeColumns, samples: BookColumns, gaps: list[Gap]) -> dict[int, Frames]:
+    def _fold_frames(
+        self, trades: TradeColumns, late_closed_ns: Integers, samples: BookColumns, gaps: list[Gap]
+    ) -> dict[int, Frames]:
         closed_ns = self.closed_ns
+        if len(late_closed_ns):
+            self._fold.note_late(trades.event_ns[trades.is_late & (trades.order_type == 0)], late_closed_ns)
         flow = trades.take(~trades.is_late & (trades.order_type == 0))
         held = join([self._pending_trades, flow]) if len(flow) else self._pending_trades
         due = held.event_ns < closed_ns
@@ -192,8 +191,7 @@ class Sampler:
         still_open = [tracker.open_gap(closed_ns) for tracker in self._trackers.values()]
         still_open.append(self.book.open_gap(closed_ns))
         known = self._recent_gaps + [gap for gap in still_open if gap is not None]
-        late_ns = np.empty(0, np.int64)
-        frames = self._fold.advance(ready, rows.take(sampled), known, late_ns, closed_ns)
+        frames = self._fold.advance(ready, rows.take(sampled), known, closed_ns)
         self._recent_gaps = [gap for gap in self._recent_gaps if gap.counted_to_ns > closed_ns]
         return frames
 
@@ -222,3 +220,18 @@ class Sampler:
         kind = tuple[list[TradeTracker], list[Gap]]
         trackers, self._recent_gaps = msgspec.msgpack.decode(arrays["extra"].tobytes(), type=kind)
         self._trackers = {tracker.stream: tracker for tracker in trackers}
+
+
+def _trade_columns(batch: EventBatch, rows: Integers, closed_at: Integers) -> TradeColumns:
+    return TradeColumns(
+        event_ns=batch.event_ns[rows],
+        receive_ns=batch.receive_ns[rows],
+        trade_id=batch.trade_id[rows],
+        first_trade_id=batch.first_id[rows],
+        last_trade_id=batch.last_id[rows],
+        price_ticks=batch.price_ticks[rows],
+        quantity_lots=batch.quantity_lots[rows],
+        is_buyer_maker=batch.is_buyer_maker[rows],
+        order_type=batch.order_type[rows],
+        is_late=batch.event_ns[rows] < closed_at[rows],
+    )

@@ -39,9 +39,6 @@ __all__ = [
 Integers = NDArray[np.int64]
 OnHour = Callable[[datetime], None]
 
-_LATE_KEPT = 10_000
-"""Late trades carried into the next hour, for its first second."""
-
 
 @dataclass(frozen=True, slots=True)
 class StoredHistory:
@@ -92,13 +89,13 @@ def write_features(history: StoredHistory, lengths_ns: tuple[int, ...], on_hour:
     settings = msgspec.structs.replace(history.settings, timeframes_ns=lengths_ns)
     rows: dict[str, int] = {timeframe_name(length): 0 for length in lengths_ns}
     instrument = history.instrument
-    writer = LakeWriter(history.lake.root, instrument.venue)
+    writer = LakeWriter(history.lake.root, instrument.venue, instrument.symbol)
     try:
         for blocks in compute_features(history, settings):
             for length, block in blocks.items():
                 if len(block):
                     name = timeframe_name(length)
-                    writer.append("features", instrument.symbol, to_arrow(instrument, block), timeframe=name)
+                    writer.append("features", to_arrow(instrument, block), timeframe=name)
                     rows[name] += len(block)
                     on_hour(datetime.fromtimestamp(int(block.open_ns[-1]) / 1e9, UTC))
         writer.seal(None, extra={"closed_ns": history.closed_ns})
@@ -155,7 +152,8 @@ def compute_features(history: StoredHistory, settings: SamplerSettings) -> Itera
     engines = {length: FeatureEngine(FEATURES, length) for length in settings.timeframes_ns}
     gaps = _gaps(history)
     for trades, samples, late_ns, until_ns in _steps(history):
-        frames = fold.advance(trades, samples, gaps, late_ns, until_ns)
+        fold.note_late(late_ns, np.zeros_like(late_ns))
+        frames = fold.advance(trades, samples, gaps, until_ns)
         yield {length: engines[length].push(f) for length, f in frames.items()}
 
 
@@ -172,15 +170,14 @@ def _steps(history: StoredHistory) -> Iterator[tuple[TradeColumns, BookColumns, 
     last second of an hour waits for the next step.
     """
     trades, book = empty_trades(), _read_book(history, 0)
-    late_ns = np.empty(0, np.int64)
     for hour in [*_hours(history), None]:
-        until_ns = history.closed_ns
+        until_ns, late_ns = history.closed_ns, np.empty(0, np.int64)
         if hour is not None:
             found = _read_trades(history, hour)
             flow = found.take(found.order_type == 0)
             trades = join([trades, flow.take(~flow.is_late)])
             book = join([book, _read_book(history, hour)])
-            late_ns = np.concatenate([late_ns[-_LATE_KEPT:], flow.event_ns[flow.is_late]])
+            late_ns = flow.event_ns[flow.is_late]
             until_ns = min(until_ns, hour + HOUR_NS - SECOND_NS)
         due, sampled = trades.event_ns < until_ns, book.grid_ns <= until_ns
         ready = trades.take(due)

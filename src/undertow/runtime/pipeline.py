@@ -86,15 +86,15 @@ class Pipeline:
         lake, instrument, counts = self._lake, self.instrument, self.counts
         for table, trades in sampled.trades.items():
             if len(trades):
-                lake.append(table, instrument.symbol, trades_to_arrow(instrument, trades))
+                lake.append(table, trades_to_arrow(instrument, trades))
                 counts.trades += len(trades)
                 counts.late_trades += int(trades.is_late.sum())
         for table, samples in (("book_depth", sampled.depth), ("l2", sampled.l2)):
             if len(samples):
-                lake.append(table, instrument.symbol, book_to_arrow(instrument, samples))
+                lake.append(table, book_to_arrow(instrument, samples))
         counts.book_samples += len(sampled.depth)
         if sampled.gaps:
-            lake.append("gaps", instrument.symbol, gaps_to_arrow(instrument, sampled.gaps))
+            lake.append("gaps", gaps_to_arrow(instrument, sampled.gaps))
             counts.gaps += len(sampled.gaps)
         for length, block in blocks.items():
             if len(block):
@@ -105,10 +105,10 @@ class Pipeline:
                     timeframe=timeframe_name(length),
                 )
                 counts.bars[length] += len(block)
-        late = sampled.trades[self.settings.flow]
-        late = late.take(late.is_late & (late.order_type == 0))
-        if len(late):
-            amend_late_counts(lake, instrument, late.event_ns, self.settings.timeframes_ns)
+        flow = sampled.trades[self.settings.flow]
+        late_ns = flow.event_ns[flow.is_late & (flow.order_type == 0)]
+        if len(late_ns):
+            amend_late_counts(lake, late_ns, sampled.late_closed_ns, self.settings.timeframes_ns)
 
     def to_arrays(self) -> Arrays:
         """Everything carried, as arrays; `restore` takes it back."""

@@ -46,7 +46,7 @@ class SymbolRecorder:
         self.instrument = instrument
         self._settings = settings
         self._every_ns = checkpoint_every_ns
-        self._lake = LakeWriter(lake, instrument.venue)
+        self._lake = LakeWriter(lake, instrument.venue, instrument.symbol)
         self._path = lake / instrument.venue / "_checkpoints" / f"{instrument.symbol}.npz"
         self._journal = JournalWriter(journal, instrument.venue, instrument.symbol)
         self._pipeline = Pipeline(instrument, settings, self._lake, None)

@@ -102,9 +102,9 @@ def replay(
     chunks = read_chunks(recording.paths, problems=problems)
     first = next(chunks)
     _refuse_other_venue(first, instrument)
-    writer = LakeWriter(lake, instrument.venue)
+    writer = LakeWriter(lake, instrument.venue, instrument.symbol)
     try:
-        writer.discard_parts_after({}, symbol=instrument.symbol)
+        writer.discard_parts_after({})
         done = Replayed(Pipeline(instrument, settings, writer, on_bars), problems)
         started = time.perf_counter()
         for chunk in _paced(_all(first, chunks), speed):

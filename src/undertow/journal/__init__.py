@@ -1,0 +1,1 @@
+"""The truth: raw frames in the order they were received."""

@@ -1,0 +1,1 @@
+"""What the future did, for training and judging only; nothing that trades may import this room."""

@@ -1,0 +1,1 @@
+"""Tables that anyone can read: Parquet, an hour a file, with a manifest."""

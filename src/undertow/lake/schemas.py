@@ -1,0 +1,129 @@
+"""Columns of each table, in their order, and how Parquet stores them."""
+
+from typing import Any
+
+import pyarrow as pa
+
+from undertow import __version__
+from undertow.market.instruments import Instrument
+
+__all__ = [
+    "BOOK",
+    "GAPS",
+    "SCHEMA_VERSION",
+    "SORT_KEYS",
+    "TRADES",
+    "UNIQUE_KEYS",
+    "instrument_metadata",
+    "instrument_of",
+    "parquet_options",
+]
+
+SCHEMA_VERSION = "1"
+
+TRADES = pa.schema(
+    [
+        ("timestamp", pa.int64()),
+        ("trade_id", pa.int64()),
+        ("price", pa.float64()),
+        ("quantity", pa.float64()),
+        ("is_buyer_maker", pa.bool_()),
+        ("first_trade_id", pa.int64()),
+        ("last_trade_id", pa.int64()),
+        ("received_ns", pa.int64()),
+        ("order_type", pa.string()),
+        ("is_late", pa.bool_()),
+        ("event_ns", pa.int64()),
+    ]
+)
+
+_SIDE = pa.list_(pa.list_(pa.float64()))
+_DERIVED = [f"{side}_vol_{depth}" for depth in (5, 10, 20) for side in ("bid", "ask")]
+_DERIVED += [f"imbalance_{depth}" for depth in (5, 10, 20)] + ["spread", "mid_price", "weighted_mid"]
+
+BOOK = pa.schema(
+    [
+        ("timestamp", pa.int64()),
+        ("last_update_id", pa.int64()),
+        ("bids", _SIDE),
+        ("asks", _SIDE),
+        *((name, pa.float64()) for name in _DERIVED),
+        ("spread_integral", pa.int64()),
+        ("spread_square_integral", pa.int64()),
+        ("spread_time_us", pa.int64()),
+        ("ofi_1", pa.int64()),
+        ("ofi_10", pa.int64()),
+        ("update_count", pa.int64()),
+        ("late_update_count", pa.int64()),
+        ("last_update_ns", pa.int64()),
+        ("received_ns", pa.int64()),
+    ]
+)
+"""Accumulators are whole ticks and lots: ∫ spread dt in ticks·µs, order-flow imbalance in lots."""
+
+GAPS = pa.schema(
+    [
+        ("timestamp", pa.int64()),
+        ("from_ns", pa.int64()),
+        ("to_ns", pa.int64()),
+        ("first_id", pa.int64()),
+        ("last_id", pa.int64()),
+        ("stream", pa.string()),
+        ("cause", pa.string()),
+        ("counted_from_ns", pa.int64()),
+        ("counted_to_ns", pa.int64()),
+    ]
+)
+
+SORT_KEYS = {
+    "aggtrades": ("event_ns", "trade_id"),
+    "trades": ("event_ns", "trade_id"),
+    "gaps": ("from_ns", "stream", "first_id"),
+}
+"""What rows are sorted by where it is not `timestamp` alone."""
+
+UNIQUE_KEYS = {
+    "aggtrades": ("trade_id",),
+    "trades": ("trade_id",),
+    "gaps": ("from_ns", "to_ns", "stream", "first_id"),
+}
+"""What tells one row from another where it is not `timestamp` alone."""
+
+
+def instrument_metadata(instrument: Instrument) -> dict[str, str]:
+    """What each file says about itself."""
+    return {
+        "venue": instrument.venue,
+        "symbol": instrument.symbol,
+        "tick": instrument.tick,
+        "lot": instrument.lot,
+        "schema_version": SCHEMA_VERSION,
+        "code_version": __version__,
+    }
+
+
+def instrument_of(schema: pa.Schema) -> Instrument:
+    """The instrument that a table's metadata names."""
+    metadata = schema.metadata or {}
+    venue, symbol, tick, lot = (metadata[key].decode() for key in (b"venue", b"symbol", b"tick", b"lot"))
+    return Instrument(venue, symbol, tick, lot)
+
+
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """Arguments of `pyarrow.parquet.write_table`: Snappy, with the encodings that `bench/lake_encodings.py` found.
+
+    Integers as deltas, floats as split byte streams, words and flags as dictionaries.
+    """
+    encodings: dict[str, str] = {}
+    words = []
+    for field in schema:
+        path, kind = field.name, field.type
+        while pa.types.is_list(kind):
+            path, kind = f"{path}.list.element", kind.value_type
+        if pa.types.is_int64(kind):
+            encodings[path] = "DELTA_BINARY_PACKED"
+        elif pa.types.is_float64(kind):
+            encodings[path] = "BYTE_STREAM_SPLIT"
+        elif pa.types.is_string(kind):
+            words.append(path)
+    return {"compression": "snappy", "use_dictionary": words or False, "column_encoding": encodings}

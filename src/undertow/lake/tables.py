@@ -1,0 +1,180 @@
+"""Columns in ticks and lots ↔ Arrow tables in prices and quantities, exact both ways."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from undertow.lake.schemas import BOOK, GAPS, TRADES, instrument_metadata
+from undertow.market.columns import ORDER_TYPES, BookColumns, TradeColumns
+from undertow.market.events import Gap
+from undertow.market.instruments import Instrument, Scale
+from undertow.market.time import MILLISECOND_NS
+
+__all__ = [
+    "arrow_to_book",
+    "arrow_to_gaps",
+    "arrow_to_trades",
+    "book_to_arrow",
+    "gaps_to_arrow",
+    "trades_to_arrow",
+]
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+def _table(columns: list[pa.Array], schema: pa.Schema, instrument: Instrument) -> pa.Table:
+    described = schema.with_metadata(instrument_metadata(instrument))
+    return pa.Table.from_arrays([pa.array(column) for column in columns], schema=described)
+
+
+def _integers(table: pa.Table, name: str) -> Integers:
+    values: Integers = np.ascontiguousarray(table[name].to_numpy(), dtype=np.int64)
+    return values
+
+
+def trades_to_arrow(instrument: Instrument, trades: TradeColumns) -> pa.Table:
+    """Rows of `aggtrades` or `trades`."""
+    words = pa.DictionaryArray.from_arrays(pa.array(trades.order_type.astype(np.int8)), pa.array(ORDER_TYPES))
+    columns = [
+        trades.event_ns // MILLISECOND_NS,
+        trades.trade_id,
+        instrument.price.to_floats(trades.price_ticks),
+        instrument.quantity.to_floats(trades.quantity_lots),
+        trades.is_buyer_maker,
+        trades.first_trade_id,
+        trades.last_trade_id,
+        trades.receive_ns,
+        words.cast(pa.string()),
+        trades.is_late,
+        trades.event_ns,
+    ]
+    return _table(columns, TRADES, instrument)
+
+
+def arrow_to_trades(instrument: Instrument, table: pa.Table) -> TradeColumns:
+    """Inverse of `trades_to_arrow`."""
+    codes = pc.index_in(table["order_type"], value_set=pa.array(ORDER_TYPES)).to_numpy()
+    return TradeColumns(
+        event_ns=_integers(table, "event_ns"),
+        receive_ns=_integers(table, "received_ns"),
+        trade_id=_integers(table, "trade_id"),
+        first_trade_id=_integers(table, "first_trade_id"),
+        last_trade_id=_integers(table, "last_trade_id"),
+        price_ticks=instrument.price.to_counts(table["price"].to_numpy()),
+        quantity_lots=instrument.quantity.to_counts(table["quantity"].to_numpy()),
+        is_buyer_maker=table["is_buyer_maker"].to_numpy(),
+        order_type=codes.astype(np.uint8),
+        is_late=table["is_late"].to_numpy(),
+    )
+
+
+def _side_to_arrow(ticks: Integers, lots: Integers, price: Scale, quantity: Scale) -> pa.Array:
+    """(n, levels) as list<[price, quantity]> of the levels that exist."""
+    exists = lots > 0
+    pairs = np.stack([price.to_floats(ticks[exists]), quantity.to_floats(lots[exists])], axis=1)
+    inner = pa.ListArray.from_arrays(
+        np.arange(0, 2 * len(pairs) + 1, 2, dtype=np.int32), pa.array(pairs.ravel())
+    )
+    offsets = np.concatenate([[0], np.cumsum(exists.sum(axis=1))]).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, inner)
+
+
+def _side_from_arrow(column: pa.ChunkedArray, price: Scale, quantity: Scale) -> tuple[Integers, Integers]:
+    """Inverse of `_side_to_arrow`; as many levels as the fullest row has."""
+    rows = column.combine_chunks()
+    counts = pc.list_value_length(rows).to_numpy(zero_copy_only=False)
+    pairs = rows.flatten().flatten().to_numpy().reshape(-1, 2)
+    width = int(counts.max(initial=0))
+    ticks, lots = np.zeros((len(counts), width), np.int64), np.zeros((len(counts), width), np.int64)
+    exists = np.arange(width) < counts[:, None]
+    ticks[exists] = price.to_counts(pairs[:, 0])
+    lots[exists] = quantity.to_counts(pairs[:, 1])
+    return ticks, lots
+
+
+def _ratio(above: Integers, below: Integers) -> pa.Array:
+    return pa.array(above / np.where(below == 0, 1, below), mask=below == 0)
+
+
+def _derived(instrument: Instrument, book: BookColumns) -> list[pa.Array]:
+    """Volumes, imbalances, spread and mids of each sample; null where a side is empty."""
+    volumes, imbalances = [], []
+    for depth in (5, 10, 20):
+        bids, asks = book.bid_lots[:, :depth].sum(axis=1), book.ask_lots[:, :depth].sum(axis=1)
+        volumes += [instrument.quantity.to_floats(bids), instrument.quantity.to_floats(asks)]
+        imbalances.append(_ratio(bids - asks, bids + asks))
+    bid, ask = book.bid_ticks[:, 0], book.ask_ticks[:, 0]
+    bid_lots, ask_lots = book.bid_lots[:, 0], book.ask_lots[:, 0]
+    unknown = (bid_lots == 0) | (ask_lots == 0)
+    price = instrument.price
+    weight = bid_lots + ask_lots
+    weighted = (
+        (bid * ask_lots + ask * bid_lots) * price.units / np.where(weight == 0, 1, weight * price.divisor)
+    )
+    mids = [price.to_floats(ask - bid), (bid + ask) * price.units / (2 * price.divisor), weighted]
+    return [*volumes, *imbalances, *(pa.array(values, mask=unknown) for values in mids)]
+
+
+def book_to_arrow(instrument: Instrument, book: BookColumns) -> pa.Table:
+    """Rows of `book_depth` or `l2`."""
+    price, quantity = instrument.price, instrument.quantity
+    columns = [
+        book.grid_ns // MILLISECOND_NS,
+        book.last_update_id,
+        _side_to_arrow(book.bid_ticks, book.bid_lots, price, quantity),
+        _side_to_arrow(book.ask_ticks, book.ask_lots, price, quantity),
+        *_derived(instrument, book),
+        book.spread_integral,
+        book.spread_square_integral,
+        book.spread_time_us,
+        book.ofi_1,
+        book.ofi_10,
+        book.update_count,
+        book.late_update_count,
+        book.last_update_ns,
+        book.receive_ns,
+    ]
+    return _table(columns, BOOK, instrument)
+
+
+def arrow_to_book(instrument: Instrument, table: pa.Table) -> BookColumns:
+    """Inverse of `book_to_arrow`; as many levels as the fullest side has, at least 20."""
+    sides = [
+        _side_from_arrow(table[name], instrument.price, instrument.quantity) for name in ("bids", "asks")
+    ]
+    width = max(20, *(ticks.shape[1] for ticks, _ in sides))
+    (bid_ticks, bid_lots), (ask_ticks, ask_lots) = (
+        tuple(np.pad(values, ((0, 0), (0, width - values.shape[1]))) for values in side) for side in sides
+    )
+    return BookColumns(
+        grid_ns=_integers(table, "timestamp") * MILLISECOND_NS,
+        last_update_id=_integers(table, "last_update_id"),
+        last_update_ns=_integers(table, "last_update_ns"),
+        receive_ns=_integers(table, "received_ns"),
+        bid_ticks=bid_ticks,
+        bid_lots=bid_lots,
+        ask_ticks=ask_ticks,
+        ask_lots=ask_lots,
+        spread_integral=_integers(table, "spread_integral"),
+        spread_square_integral=_integers(table, "spread_square_integral"),
+        spread_time_us=_integers(table, "spread_time_us"),
+        ofi_1=_integers(table, "ofi_1"),
+        ofi_10=_integers(table, "ofi_10"),
+        update_count=_integers(table, "update_count"),
+        late_update_count=_integers(table, "late_update_count"),
+    )
+
+
+def gaps_to_arrow(instrument: Instrument, gaps: list[Gap]) -> pa.Table:
+    """Rows of `gaps`."""
+    columns: list[pa.Array] = [pa.array([gap.from_ns // MILLISECOND_NS for gap in gaps], pa.int64())]
+    columns += [pa.array([getattr(gap, field.name) for gap in gaps], field.type) for field in list(GAPS)[1:]]
+    return _table(columns, GAPS, instrument)
+
+
+def arrow_to_gaps(instrument: Instrument, table: pa.Table) -> list[Gap]:
+    """Inverse of `gaps_to_arrow`."""
+    rows = table.drop_columns(["timestamp"]).to_pylist()
+    return [Gap(symbol=instrument.symbol, **row) for row in rows]

@@ -1,0 +1,183 @@
+"""Writing one symbol's tables: small parts while an hour is open, one file when it is sealed."""
+
+import fcntl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from undertow import __version__
+from undertow.errors import LakeError
+from undertow.lake.files import (
+    Manifest,
+    merge,
+    read_manifest,
+    read_table,
+    replace_file,
+    sha256_of,
+    write_table,
+)
+from undertow.lake.layout import DATA, MANIFEST, TABLES, HourKey, part_name
+from undertow.lake.reader import Lake, part_files
+from undertow.lake.schemas import SCHEMA_VERSION
+from undertow.market.time import HOUR_NS, MILLISECOND_NS
+
+__all__ = ["LakeWriter"]
+
+_BUFFERED_ROWS = 200_000
+_HOUR_MS = HOUR_NS // MILLISECOND_NS
+
+
+class LakeWriter:
+    """Appends rows of one symbol; only one writer at a time may have it open, else LakeError.
+
+    Rows are visible to readers of `data.parquet` once their hour is sealed, each exactly once at any instant.
+    """
+
+    def __init__(self, root: Path, venue: str, symbol: str) -> None:
+        self.root = root
+        self.venue = venue
+        self.symbol = symbol
+        self._buffers: dict[HourKey, list[pa.Table]] = {}
+        self._buffered_rows = 0
+        self._lock = _take_lock(root / venue / "_locks" / symbol)
+        self._parts = {
+            key: numbers for key in self._all_hours() if (numbers := _part_numbers(self._folder(key)))
+        }
+
+    def append(self, table: str, rows: pa.Table, timeframe: str = "") -> None:
+        """Add rows, each to the hour of its `timestamp`."""
+        if not rows.num_rows:
+            return
+        hours = rows["timestamp"].to_numpy() // _HOUR_MS
+        for hour in np.unique(hours).tolist():
+            key = HourKey(self.venue, table, self.symbol, timeframe, hour * HOUR_NS)
+            inside = rows if hours[0] == hour == hours[-1] else rows.filter(pa.array(hours == hour))
+            self._buffers.setdefault(key, []).append(inside)
+        self._buffered_rows += rows.num_rows
+        if self._buffered_rows > _BUFFERED_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write everything appended so far as parts of their hours."""
+        for key, parts in self._buffers.items():
+            numbers = self._parts.setdefault(key, [])
+            number = max(numbers, default=0) + 1
+            write_table(self._folder(key) / part_name(number), pa.concat_tables(parts))
+            numbers.append(number)
+        self._buffers.clear()
+        self._buffered_rows = 0
+
+    def seal(self, before_ns: int | None, extra: Mapping[str, Any] | None = None) -> None:
+        """Turn every open hour that ends by `before_ns` (None: every one) into its one file.
+
+        `extra` goes into the manifests of the trade tables.
+        """
+        keys = {*self._parts, *self._buffers}
+        for key in sorted(key for key in keys if before_ns is None or key.end_ns <= before_ns):
+            self._seal_hour(key, dict(extra or {}) if key.table in ("trades", "aggtrades") else {})
+
+    def _seal_hour(self, key: HourKey, extra: dict[str, Any]) -> None:
+        folder = self._folder(key)
+        data = folder / DATA
+        parts = [read_table(path) for path in part_files(folder)] + self._buffers.get(key, [])
+        before = [read_table(data)] if data.exists() else []
+        rows = merge(key.table, [*before, *parts])
+        manifest = read_manifest(folder / MANIFEST)
+        changed = not before or not rows.equals(before[0], check_metadata=True)
+        if changed:
+            write_table(data, rows)
+        if changed or manifest is None or manifest.extra != {**manifest.extra, **extra}:
+            version = (manifest.version if manifest else 0) + (1 if changed else 0)
+            described = _describe(
+                rows, data, max(1, version), {**(manifest.extra if manifest else {}), **extra}
+            )
+            replace_file(folder / MANIFEST, lambda file: file.write(msgspec.json.encode(described)))
+        for path in part_files(folder):
+            path.unlink()
+        self._parts.pop(key, None)
+        self._buffered_rows -= sum(part.num_rows for part in self._buffers.pop(key, []))
+
+    def checkpoint(self) -> dict[str, int]:
+        """The newest part of each open hour; call after `flush`."""
+        return {str(self._folder(key).relative_to(self.root)): max(n) for key, n in self._parts.items() if n}
+
+    def discard_parts_after(self, mark: Mapping[str, int]) -> None:
+        """Delete parts written after `checkpoint()` returned `mark`: their rows are going to come again."""
+        for key, numbers in list(self._parts.items()):
+            folder = self._folder(key)
+            newest = mark.get(str(folder.relative_to(self.root)), 0)
+            for number in [n for n in numbers if n > newest]:
+                (folder / part_name(number)).unlink()
+            self._parts[key] = [n for n in numbers if n <= newest]
+            if not self._parts[key]:
+                del self._parts[key]
+
+    def stored_row(self, table: str, timestamp: int, timeframe: str = "") -> pa.Table | None:
+        """The newest row stored with a timestamp [Unix ms], or None."""
+        self.flush()
+        from_ns = timestamp * MILLISECOND_NS
+        lake = Lake(self.root)
+        parts = lake.read(
+            self.venue, table, self.symbol, from_ns, from_ns + 1, timeframe=timeframe, include_open=True
+        )
+        return next(parts, None)
+
+    def close(self) -> None:
+        """Let go of the symbol; what was not flushed is given up."""
+        self._lock.close()
+
+    def _folder(self, key: HourKey) -> Path:
+        return key.folder(self.root)
+
+    def _all_hours(self) -> list[HourKey]:
+        lake, found = Lake(self.root), []
+        for table in TABLES:
+            names = lake.timeframes(self.venue, self.symbol) if table == "features" else [""]
+            for name in names:
+                hours = lake.hours(self.venue, table, self.symbol, name)
+                found += [HourKey(self.venue, table, self.symbol, name, hour) for hour in hours]
+        return found
+
+
+def _part_numbers(folder: Path) -> list[int]:
+    return [int(path.stem.removeprefix("part-")) for path in part_files(folder)]
+
+
+def _describe(rows: pa.Table, data: Path, version: int, extra: dict[str, Any]) -> Manifest:
+    stamps = rows["timestamp"]
+    name = next((n for n in ("trade_id", "last_update_id") if n in rows.column_names), None)
+    ids = rows[name].to_numpy() if name else np.array([-1])
+    return Manifest(
+        rows=rows.num_rows,
+        first_timestamp=stamps[0].as_py(),
+        last_timestamp=stamps[-1].as_py(),
+        first_id=int(ids.min()),
+        last_id=int(ids.max()),
+        sha256=sha256_of(data),
+        schema_version=SCHEMA_VERSION,
+        code_version=__version__,
+        version=version,
+        extra=extra,
+    )
+
+
+def _take_lock(path: Path) -> Any:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("ab")
+    except OSError as error:
+        raise LakeError(
+            f"{path.parent.parent}: cannot be written ({error.strerror}); choose another --lake"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise LakeError(
+            f"{path}: another process is writing this symbol into the lake; stop it first"
+        ) from error
+    return lock

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.book.bitmap import MAX_SPAN_BITS, MIN_SPAN_BITS, erase, highest_bit, place, previous, word_count
-from undertow.book.borrowing import borrowed
 from undertow.book.window import (
     BASE,
     BEST,
@@ -27,7 +26,7 @@ from undertow.book.window import (
     set_outside,
     vacate,
 )
-from undertow.compiled import kernel
+from undertow.compiled import borrowed, kernel
 
 __all__ = [
     "ASK",

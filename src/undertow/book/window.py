@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.book.bitmap import erase, place, previous
-from undertow.book.borrowing import borrowed
-from undertow.compiled import kernel
+from undertow.compiled import borrowed, kernel
 
 __all__ = [
     "BASE",

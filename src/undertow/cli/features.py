@@ -24,9 +24,9 @@ def features(
     venue: Annotated[str | None, typer.Option(help="Which venue; all of the lake by default.")] = None,
     symbols: Symbols = None,
     timeframes: Timeframes = "1s,1m,5m,15m",
-    list_them: Annotated[bool, typer.Option("--list", help="List all features and stop.")] = False,  # noqa: FBT002
+    list_them: Annotated[bool, typer.Option("--list", help="List all features and stop.")] = False,
     explain: Annotated[str | None, typer.Option(help="Explain one feature and stop.")] = None,
-    as_json: AsJson = False,  # noqa: FBT002
+    as_json: AsJson = False,
 ) -> None:
     """Compute the features of every bar from stored trades and book samples."""
     if list_them or explain:

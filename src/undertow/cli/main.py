@@ -55,7 +55,7 @@ def _described() -> None:
     """Stands for a command that is only listed."""
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"undertow {__version__}")
         raise typer.Exit
@@ -64,7 +64,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
 def _global(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
-    ] = False,  # noqa: FBT002
+    ] = False,
 ) -> None:
     """Options before the command."""
 

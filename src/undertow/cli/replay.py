@@ -42,7 +42,7 @@ def replay(
     ] = None,
     tick: Annotated[str | None, typer.Option(help="Price step, where the symbol is unknown.")] = None,
     lot: Annotated[str | None, typer.Option(help="Quantity step, where the symbol is unknown.")] = None,
-    as_json: AsJson = False,  # noqa: FBT002 - typer's way
+    as_json: AsJson = False,
 ) -> None:
     """Replay FILES into a lake: trades, book samples, gaps and features."""
     recording = inspect(files, venue, symbol.upper() if symbol else None, flow)

@@ -15,8 +15,8 @@ def verify(
     features: Annotated[
         bool,
         typer.Option("--features", help="Also compute every stored feature again and compare bit for bit."),
-    ] = False,  # noqa: FBT002
-    as_json: AsJson = False,  # noqa: FBT002
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Audit a lake; exit code 1 with a list where something is wrong."""
     from undertow.lake.quality import audit

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from undertow.errors import InputError
 from undertow.market.time import MILLISECOND_NS
 
-__all__ = ["REQUIRED_COLUMNS", "SymbolBars", "float_column", "float_matrix", "open_ns"]
+__all__ = ["REQUIRED_COLUMNS", "SymbolBars", "float_column", "float_matrix", "known_ns", "open_ns"]
 
 REQUIRED_COLUMNS = ("timestamp", "known_ns", "best_bid", "best_ask", "mid_price", "gap_fraction")
 
@@ -32,6 +32,8 @@ class SymbolBars:
             raise InputError(
                 f"{self.symbol}: the feature bars have no column {', '.join(missing)}; compute the features again"
             )
+        if any(self.frame[name].null_count() for name in ("timestamp", "known_ns")):
+            raise InputError(f"{self.symbol}: timestamp or known_ns is null in some bar; a bar needs both")
         steps = np.diff(open_ns(self))
         if np.any(steps <= 0) or np.any(steps % self.length_ns):
             raise InputError(
@@ -43,6 +45,11 @@ class SymbolBars:
 def open_ns(bars: SymbolBars) -> NDArray[np.int64]:
     """Start of each bar [ns], (n,)."""
     return bars.frame["timestamp"].cast(pl.Int64).to_numpy() * MILLISECOND_NS
+
+
+def known_ns(bars: SymbolBars) -> NDArray[np.int64]:
+    """When each bar could first be used [ns], (n,)."""
+    return bars.frame["known_ns"].cast(pl.Int64).to_numpy()
 
 
 def float_column(bars: SymbolBars, name: str) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.datasets.bars import SymbolBars, float_column, float_matrix, open_ns
+from undertow.datasets.bars import SymbolBars, float_column, float_matrix, known_ns, open_ns
 from undertow.datasets.dataset import Dataset, concatenate, in_time_order
 from undertow.errors import InputError
 from undertow.labels.horizon_return import HorizonReturns, gap_free_stretches, horizon_returns, rows_at
@@ -90,11 +90,11 @@ def _check(bars: Sequence[SymbolBars], features: Sequence[str], settings: Datase
 def _of_symbol(
     bars: SymbolBars, group: int, feature_names: Sequence[str], settings: DatasetSettings
 ) -> Dataset:
-    opens, known_ns = open_ns(bars), bars.frame["known_ns"].to_numpy()
+    opens, known = open_ns(bars), known_ns(bars)
     stretch = gap_free_stretches(opens, float_column(bars, "gap_fraction"), bars.length_ns)
     mid = float_column(bars, "mid_price")
-    labels = horizon_returns(opens, known_ns, mid, stretch, bars.length_ns, settings.horizon_ns)
-    entry, leave = _trade_rows(bars, opens, known_ns, stretch, settings.horizon_ns)
+    labels = horizon_returns(opens, known, mid, stretch, bars.length_ns, settings.horizon_ns)
+    entry, leave = _trade_rows(bars, opens, known, stretch, settings.horizon_ns)
     bid, ask = float_column(bars, "best_bid"), float_column(bars, "best_ask")
     lags = [rows_at(opens, stretch, -lag * bars.length_ns) for lag in settings.lags]
     return Dataset(
@@ -118,12 +118,12 @@ def _of_symbol(
 
 
 def _trade_rows(
-    bars: SymbolBars, opens: Integers, known_ns: Integers, stretch: Integers, horizon_ns: int
+    bars: SymbolBars, opens: Integers, known: Integers, stretch: Integers, horizon_ns: int
 ) -> tuple[Integers, Integers]:
     """Rows whose closing quotes a decision trades at: the first close after it was known, and the exit."""
     length_ns = bars.length_ns
     close_ns = opens + length_ns
-    wait_ns = (np.maximum(known_ns - close_ns, 0) // length_ns + 1) * length_ns
+    wait_ns = (np.maximum(known - close_ns, 0) // length_ns + 1) * length_ns
     entry = np.full(len(opens), -1, dtype=np.int64)
     leave = np.full(len(opens), -1, dtype=np.int64)
     for wait in np.unique(wait_ns):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.book.ladder import ASK, BID, Ladder, is_crossed, set_level, top
-from undertow.compiled import kernel
+from undertow.compiled import borrowed, kernel
 from undertow.market.batch import EventKind
 from undertow.market.time import SECOND_NS
 from undertow.venues.binance.sync import BREAK, NEXT, STALE, follow, join
@@ -320,14 +320,20 @@ def fold_book(
     first: Samples,
     second: Samples,
     closed_at: Integers,
+    before: Integers,
 ) -> tuple[int, Stop]:
     """Fold events from row `at` on; returns the row where it stopped, and why.
 
     `sides` is (n, 4): bid start, bid count, ask start, ask count. Writes into `closed_at` (n,) the boundary
-    up to which bars were closed when the event had arrived: a trade before it is late.
+    up to which bars were closed when the event had arrived: a trade before it is late. `before` is scratch
+    of the shape of `state.best`.
     """
+    kind, event_ns, receive_ns, first_id, last_id, previous_id = borrowed(
+        (kind, event_ns, receive_ns, first_id, last_id, previous_id)
+    )
+    sides, ticks, lots, closed_at, before = borrowed((sides, ticks, lots, closed_at, before))
+    state, ladder, first, second = borrowed(state), borrowed(ladder), borrowed(first), borrowed(second)
     meta = state.meta
-    before = np.empty_like(state.best)
     for i in range(at, len(kind)):
         chain = STALE
         if kind[i] == EventKind.DELTA:

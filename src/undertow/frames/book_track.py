@@ -86,6 +86,7 @@ class BookTracker:
                 self.ladder,
                 *self._buffers,
                 closed_at,
+                np.empty_like(self.state.best),
             )
             self._drain()
             at += self._attend(stop, batch, at)

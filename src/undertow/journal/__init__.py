@@ -1,1 +1,1 @@
-"""The truth: raw frames in the order they were received."""
+"""The journal: every received frame with its receive time, in hourly segments that survive a crash."""

@@ -1,24 +1,27 @@
-"""Reading segments and captures: complete lines only, whatever state the files are in."""
+"""Reading segments and captures: chunks of whole lines, whatever a crash left behind.
 
-import zlib
-from collections.abc import Iterator, Sequence
+A line is `<receive time, ns since the epoch><space><frame>`. This is the format of SPEC §3.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from isal import isal_zlib
 
 from undertow.errors import InputError
+from undertow.journal.decode import Damage, Trouble, blocks
 
-__all__ = ["Chunk", "Position", "Problem", "read_chunks", "segments"]
+__all__ = ["Chunk", "Position", "Problem", "Trouble", "read_chunks", "segment_folder", "segments"]
 
-_READ_BYTES = 1 << 18
-_GZIP = 31  # window bits: deflate in a gzip wrapper
-_MAGIC = b"\x1f\x8b"
+_SEGMENT_GLOB = "[0-9]" * 8 + "-[0-9][0-9]"
 
 
 class Position(msgspec.Struct, frozen=True):
-    """So many lines of a segment have been read; earlier segments wholly, later ones not at all."""
+    """A place in a journal: `line` lines of the segment file named `segment`, and all segments before it.
+
+    The empty name is the very beginning.
+    """
 
     segment: str
     line: int
@@ -26,7 +29,7 @@ class Position(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Complete lines of one file, in order; `first_line` counts from 1."""
+    """Consecutive lines of one file, each ending in a newline; `first_line` counts from 1."""
 
     path: Path
     first_line: int
@@ -35,111 +38,108 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something in a file that could not be used. Line 0: the file as a whole."""
+    """What could not be read, and at which line (from 1) the trouble begins."""
 
     path: Path
     line: int
+    trouble: Trouble
     message: str
 
     def __str__(self) -> str:
-        """`file:line: message`."""
-        place = f"{self.path}:{self.line}" if self.line else str(self.path)
-        return f"{place}: {self.message}"
+        """One line for a person."""
+        return f"{self.path}:{self.line}: {self.message}"
+
+
+def segment_folder(root: Path, venue: str, symbol: str) -> Path:
+    """Where the segments of a symbol lie. Raises InputError for a name that is no plain folder name."""
+    for name in (venue, symbol):
+        if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
+            raise InputError(f"{name!r} cannot name a venue or symbol: use letters, digits, '-' and '_'")
+    return root / venue / symbol
 
 
 def segments(root: Path, venue: str, symbol: str) -> list[Path]:
-    """The segments of a symbol, oldest first."""
-    return sorted((root / venue / symbol).glob("[0-9]*-[0-9][0-9].gz"))
+    """The segment files of a symbol, oldest first."""
+    folder = segment_folder(root, venue, symbol)
+    return sorted(path for end in (".gz", ".zst") for path in folder.glob(_SEGMENT_GLOB + end))
 
 
 def read_chunks(
-    paths: Sequence[Path],
-    *,
-    problems: list[Problem],
-    start: Position | None = None,
-    chunk_bytes: int = 1 << 22,
+    paths: Sequence[Path], *, start: Position | None = None, chunk_bytes: int = 1 << 22, problems: list[Problem]
 ) -> Iterator[Chunk]:
-    """Complete lines of files, one after the other, from `start` on; what cannot be read goes to `problems`.
+    """All whole lines of `paths` in order, in chunks of about `chunk_bytes`, from `start` on.
 
-    Raises InputError where a file cannot be opened.
+    Damage is appended to `problems` and costs only what lies behind it in the same file. A last line
+    without its newline is delivered if the file is whole and the line ends in `}`. Raises InputError where
+    a file is missing or unreadable, or `start` names a segment that is not among `paths`.
     """
-    for path in paths:
-        if start is not None and path.name < start.segment:
-            continue
-        skip = start.line if start is not None and path.name == start.segment else 0
-        yield from _lines(path, skip, chunk_bytes, problems)
+    for path, skip in _from_start(paths, start):
+        yield from _chunks(path, skip, chunk_bytes, problems)
 
 
-def _lines(path: Path, skip: int, chunk_bytes: int, problems: list[Problem]) -> Iterator[Chunk]:
-    line, rest, held = 1, b"", b""
-    for block in _decompressed(path, problems):
-        held += block
-        if len(held) < chunk_bytes:
-            continue
-        text, line = rest + held, line
-        end = text.rfind(b"\n") + 1
-        rest, held = text[end:], b""
-        if end:
-            chunk = _cut(path, line, text[:end], skip)
-            line += text.count(b"\n", 0, end)
-            if chunk is not None:
-                yield chunk
-    text = rest + held
-    end = text.rfind(b"\n") + 1
-    tail = text[end:]
-    if tail.strip() and not any(problem.path == path for problem in problems):
-        if tail.rstrip().endswith(b"}"):
-            text, end, tail = text + b"\n", len(text) + 1, b""
-    if end:
-        chunk = _cut(path, line, text[:end], skip)
-        if chunk is not None:
-            yield chunk
-    if tail.strip():
-        number = line + text.count(b"\n", 0, end)
-        problems.append(Problem(path, number, f"half a line at the end, {len(tail)} bytes, left out"))
+def _from_start(paths: Sequence[Path], start: Position | None) -> Iterator[tuple[Path, int]]:
+    if start is None or not start.segment:
+        yield from ((path, 0) for path in paths)
+        return
+    names = [path.name for path in paths]
+    if start.segment not in names:
+        raise InputError(
+            f"journal segment {start.segment} is missing, but reading was to go on from its line {start.line}; "
+            "restore it, or start from the beginning"
+        )
+    at = names.index(start.segment)
+    yield paths[at], start.line
+    yield from ((path, 0) for path in paths[at + 1 :])
 
 
-def _cut(path: Path, line: int, data: bytes, skip: int) -> Chunk | None:
-    """The lines after the first `skip` of the file; None where there are none."""
-    drop = max(0, skip - line + 1)
-    at = 0
-    for _ in range(drop):
-        at = data.find(b"\n", at) + 1
-        if not at:
-            return None
-    return Chunk(path, line + drop, data[at:]) if at < len(data) else None
-
-
-def _decompressed(path: Path, problems: list[Problem]) -> Iterator[bytes]:
-    """The text of a file, gzip of any number of members or plain, as far as it can be read."""
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    with file:
-        head = file.read(4)
-        file.seek(0)
-        if head == b"\x28\xb5\x2f\xfd":
-            raise InputError(f"{path}: is compressed with zstd; decompress it first (zstd -d)")
-        if not head.startswith(_MAGIC):
-            while block := file.read(_READ_BYTES):
-                yield block
+def _chunks(path: Path, skip: int, chunk_bytes: int, problems: list[Problem]) -> Iterator[Chunk]:
+    line = 1
+    source = _whole_lines(path, chunk_bytes)
+    while True:
+        try:
+            data = next(source)
+        except StopIteration as end:
+            problems.extend(_judge(path, line, skip, *end.value))
             return
-        engine = isal_zlib.decompressobj(_GZIP)
-        ended = False
-        while block := file.read(_READ_BYTES):
-            while block:
-                try:
-                    text = engine.decompress(block)
-                except (isal_zlib.error, zlib.error) as error:
-                    problems.append(
-                        Problem(path, 0, f"the gzip data is damaged ({error}); read as far as it goes")
-                    )
-                    return
-                if text:
-                    yield text
-                ended, block = engine.eof, engine.unused_data if engine.eof else b""
-                if ended:
-                    engine = isal_zlib.decompressobj(_GZIP)
-        if not ended:
-            problems.append(Problem(path, 0, "the gzip data is cut off at its end; read as far as it goes"))
+        first, line = line, line + data.count(b"\n")
+        if line > skip + 1:
+            yield Chunk(path, max(first, skip + 1), _without_lines(data, skip + 1 - first))
+
+
+def _whole_lines(path: Path, chunk_bytes: int) -> Generator[bytes, None, tuple[bytes, Damage | None]]:
+    """Pieces that end at a line's end; returns the unfinished rest and why the file ends early."""
+    source = blocks(path, chunk_bytes)
+    held = b""
+    while True:
+        try:
+            block = next(source)
+        except StopIteration as end:
+            if end.value is None and held.endswith(b"}"):
+                yield held + b"\n"
+                held = b""
+            return held, end.value
+        if cut := block.rfind(b"\n") + 1:
+            yield held + block[:cut]
+            held = block[cut:]
+        else:
+            held += block
+
+
+def _without_lines(data: bytes, count: int) -> bytes:
+    """`data` without its first `count` lines."""
+    at = 0
+    for _ in range(count):
+        at = data.index(b"\n", at) + 1
+    return data[at:] if at else data
+
+
+def _judge(path: Path, line: int, skip: int, rest: bytes, damage: Damage | None) -> Iterator[Problem]:
+    lines = line - 1
+    if damage:
+        yield Problem(path, line, damage.trouble, f"{damage.message}; its {lines} whole lines were read")
+    elif rest:
+        message = f"the last line is cut off; the {lines} lines before it were read"
+        yield Problem(path, line, Trouble.HALF_LINE, message)
+    if lines < skip:
+        message = f"has {lines} whole lines, but {skip} had been read of it before"
+        yield Problem(path, line, Trouble.SHORT, message)

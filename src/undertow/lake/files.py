@@ -35,8 +35,8 @@ class Manifest(msgspec.Struct, frozen=True):
     extra: dict[str, Any]
 
 
-def replace_file(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Write a file under a temporary name, make it durable and rename it; LakeError where the disk refuses."""
+def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file under a temporary name, sync it and rename it; LakeError where the disk refuses."""
     temporary = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -78,7 +78,7 @@ class Lake:
             parts = [read_table(path) for path in paths]
         except FileNotFoundError:  # sealed in the meantime; what it became is there
             return self._read_hour(key, include_open=include_open)
-        return parts[0] if len(parts) == 1 else merge(key.table, parts)
+        return parts[0] if paths == [folder / DATA] else merge(key.table, parts)
 
     def manifests(self, venue: str, table: str, symbol: str, timeframe: str = "") -> list[Manifest]:
         """Manifests of the sealed hours, oldest first."""

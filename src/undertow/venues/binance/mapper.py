@@ -12,7 +12,7 @@ from undertow.market.events import Kline, Liquidation, MarketEvent, MarkPrice
 from undertow.market.instruments import Instrument
 from undertow.market.time import to_nanoseconds
 from undertow.venues.binance import messages
-from undertow.venues.binance.scanner import Reason, scan_lines
+from undertow.venues.binance.scanner import SCRATCH, Reason, scan_lines
 
 __all__ = ["BinanceMapper", "Mapped", "Rejection"]
 
@@ -24,6 +24,8 @@ _EXPLANATION = {
     Reason.OTHER_SYMBOL: "a frame of another symbol",
     Reason.OTHER_VENUE: "a depth update of the other Binance market (USD-M carries `pu`, spot does not)",
 }
+
+_SHORTEST_LEVEL = len('["1","1"]')
 
 _DISCONNECT_STREAMS = {"public": 1, "market": 2, "all": 3}
 
@@ -67,7 +69,7 @@ class BinanceMapper:
     def map(self, data: bytes) -> Mapped:
         """Decode a block of complete journal lines."""
         lines = data.count(b"\n") + (not data.endswith(b"\n"))
-        capacity = data.count(b'["') + data.count(b'[ "') + 1
+        capacity = len(data) // _SHORTEST_LEVEL + 1
         integers = np.empty((lines, 12), np.int64)
         codes = np.zeros((lines, 3), np.uint8)
         bounds = np.empty((lines, 2), np.int64)
@@ -84,6 +86,7 @@ class BinanceMapper:
             reasons,
             ticks,
             lots,
+            np.empty(SCRATCH, np.int64),
         )
         mapped = Mapped(_batch(integers[:count], codes[:count], ticks[:levels], lots[:levels]))
         self._attend(data, mapped, bounds[:count], reasons[:count])

@@ -9,7 +9,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.compiled import kernel
+from undertow.compiled import borrowed, kernel
 from undertow.market.batch import EventKind
 from undertow.venues.binance.json_scan import (
     MALFORMED,
@@ -22,7 +22,7 @@ from undertow.venues.binance.json_scan import (
     skip_value,
 )
 
-__all__ = ["Reason", "scan_lines"]
+__all__ = ["SCRATCH", "Reason", "scan_lines"]
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -48,7 +48,8 @@ _TRADE, _AGGREGATE, _FIRST_TRADE, _LAST_TRADE, _PRICE, _QUANTITY = 6, 7, 8, 9, 1
 _MAKER, _ORDER_TYPE, _BID_PRICE, _BID_QUANTITY, _ASK_PRICE, _ASK_QUANTITY = 12, 13, 14, 15, 16, 17
 _BID_START, _BID_COUNT, _ASK_START, _ASK_COUNT = 18, 19, 20, 21
 _SNAPSHOT_ID, _UNKNOWN, _WRAPPED, _SYMBOL, _CURSOR = 22, 23, 24, 25, 26
-_SLOTS = 27
+SCRATCH = 27
+"""Length of the scratch row."""
 _ABSENT = -(2**62)
 
 _NO_TYPE, _TYPE_DELTA, _TYPE_TRADE, _TYPE_AGGREGATE, _TYPE_QUOTE, _TYPE_OTHER = _ABSENT, 1, 2, 3, 4, 5
@@ -430,14 +431,16 @@ def scan_lines(
     reasons: Bytes,
     ticks: Integers,
     lots: Integers,
+    slots: Integers,
 ) -> tuple[int, int]:
     """Decode all lines of `data`, each a receive time, a space and a frame.
 
     `steps` holds tick units, tick digits, lot units, lot digits. Output rows, one a line: `integers` (n, 12),
-    `codes` (n, 3), `bounds` (n, 2) where the frame's bytes lie, `reasons` (n,); levels go to `ticks`, `lots`.
+    `codes` (n, 3), `bounds` (n, 2) where the frame's bytes lie, `reasons` (n,); levels go to `ticks`, `lots`; `slots` is scratch.
     Returns (lines, levels).
     """
-    slots = np.empty(_SLOTS, np.int64)
+    data, symbol, steps, slots = borrowed((data, symbol, steps, slots))
+    integers, codes, bounds, reasons, ticks, lots = borrowed((integers, codes, bounds, reasons, ticks, lots))
     at, row, cursor, size = 0, 0, 0, len(data)
     while at < size:
         end = at

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.book.borrowing import borrowed
+from undertow.compiled import borrowed
 from undertow.compiled import kernel
 
 

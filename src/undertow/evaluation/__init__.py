@@ -1,0 +1,1 @@
+"""Judging: walk-forward, metrics with intervals, baselines, nulls, and a verdict in words."""

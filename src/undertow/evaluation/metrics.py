@@ -1,0 +1,53 @@
+"""Classification scores: of predictions by scikit-learn, and of many confusion matrices at once for resampling."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score, matthews_corrcoef, recall_score
+
+from undertow.labels.thresholds import CLASSES
+
+__all__ = ["Scores", "macro_f1_of", "matthews_of", "score_classes"]
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Macro-F1 over all three classes, Matthews correlation, balanced accuracy over the classes that occur."""
+
+    macro_f1: float
+    mcc: float
+    balanced_accuracy: float
+
+
+def score_classes(true: Integers, predicted: Integers) -> Scores:
+    """Scores of (n,) classes; a class neither true nor predicted counts 0 in F1."""
+    labels = list(range(len(CLASSES)))
+    return Scores(
+        macro_f1=float(f1_score(true, predicted, labels=labels, average="macro", zero_division=0.0)),
+        mcc=float(matthews_corrcoef(true, predicted)) if len(true) else 0.0,
+        balanced_accuracy=float(
+            recall_score(true, predicted, labels=np.unique(true), average="macro", zero_division=0.0)
+        ),
+    )
+
+
+def macro_f1_of(confusion: Floats) -> Floats:
+    """Macro-F1 of (…, c, c) counts, true classes by row; a class without true or predicted rows counts 0."""
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    both = confusion.sum(axis=-1) + confusion.sum(axis=-2)
+    per_class: Floats = np.divide(2 * hits, both, out=np.zeros_like(both), where=both > 0)
+    return np.asarray(per_class.mean(axis=-1))
+
+
+def matthews_of(confusion: Floats) -> Floats:
+    """Matthews correlation (Gorodkin's R_K, 2004) of (…, c, c) counts; 0 where a marginal is a single class."""
+    true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    total, hits = confusion.sum(axis=(-2, -1)), np.trace(confusion, axis1=-2, axis2=-1)
+    covariance = hits * total - (true * predicted).sum(axis=-1)
+    spread = (total**2 - (true**2).sum(axis=-1)) * (total**2 - (predicted**2).sum(axis=-1))
+    safe = np.sqrt(np.maximum(spread, 0.0))
+    return np.asarray(np.divide(covariance, safe, out=np.zeros_like(safe), where=safe > 0))

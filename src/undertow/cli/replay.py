@@ -58,9 +58,10 @@ def replay(
             speed=_parse_speed(speed),
         )
     show(summary(done), f"{recording.symbol} at {venue} into {lake}", as_json=as_json)
-    for problem in done.problems:
+    problems = [*map(str, done.damage), *done.unusable]
+    for problem in problems:
         typer.echo(f"undertow: {problem}", err=True)
-    if done.problems:
+    if problems:
         raise typer.Exit(2)
 
 

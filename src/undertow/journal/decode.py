@@ -48,7 +48,9 @@ def blocks(path: Path, block_bytes: int) -> Generator[bytes, None, Damage | None
         with path.open("rb") as file:
             return (yield from _decoded(file, path, block_bytes))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; give a file that exists and can be read") from error
+        raise InputError(
+            f"{path}: {error.strerror or error}; give a file that exists and can be read"
+        ) from error
 
 
 def _decoded(file: BinaryIO, path: Path, block_bytes: int) -> Generator[bytes, None, Damage | None]:
@@ -101,7 +103,7 @@ def _member(file: BinaryIO, start: int, block_bytes: int) -> Generator[bytes, No
             return (yield from _salvage(file, start, given))
         try:
             block = decoder.decompress(data, block_bytes)
-        except isal_zlib.error:
+        except isal_zlib.error:  # type: ignore[misc]  # its stub says that this is an instance
             return (yield from _salvage(file, start, given))
         pending, full = decoder.unconsumed_tail, len(block) == block_bytes
         given += len(block)

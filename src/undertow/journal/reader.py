@@ -3,14 +3,15 @@
 A line is `<receive time, ns since the epoch><space><frame>`. This is the format of SPEC §3.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from undertow.errors import InputError
-from undertow.journal.decode import Damage, Trouble, blocks
+from undertow.journal.decode import Trouble
+from undertow.journal.lines import Ending, whole_lines
 
 __all__ = ["Chunk", "Position", "Problem", "Trouble", "read_chunks", "segment_folder", "segments"]
 
@@ -65,7 +66,11 @@ def segments(root: Path, venue: str, symbol: str) -> list[Path]:
 
 
 def read_chunks(
-    paths: Sequence[Path], *, start: Position | None = None, chunk_bytes: int = 1 << 22, problems: list[Problem]
+    paths: Sequence[Path],
+    *,
+    start: Position | None = None,
+    chunk_bytes: int = 1 << 22,
+    problems: list[Problem],
 ) -> Iterator[Chunk]:
     """All whole lines of `paths` in order, in chunks of about `chunk_bytes`, from `start` on.
 
@@ -84,7 +89,7 @@ def _from_start(paths: Sequence[Path], start: Position | None) -> Iterator[tuple
     names = [path.name for path in paths]
     if start.segment not in names:
         raise InputError(
-            f"journal segment {start.segment} is missing, but reading was to go on from its line {start.line}; "
+            f"journal segment {start.segment} is missing, but reading goes on from its line {start.line}; "
             "restore it, or start from the beginning"
         )
     at = names.index(start.segment)
@@ -94,35 +99,16 @@ def _from_start(paths: Sequence[Path], start: Position | None) -> Iterator[tuple
 
 def _chunks(path: Path, skip: int, chunk_bytes: int, problems: list[Problem]) -> Iterator[Chunk]:
     line = 1
-    source = _whole_lines(path, chunk_bytes)
+    source = whole_lines(path, chunk_bytes)
     while True:
         try:
             data = next(source)
         except StopIteration as end:
-            problems.extend(_judge(path, line, skip, *end.value))
+            problems.extend(_judge(path, line, skip, end.value))
             return
         first, line = line, line + data.count(b"\n")
         if line > skip + 1:
             yield Chunk(path, max(first, skip + 1), _without_lines(data, skip + 1 - first))
-
-
-def _whole_lines(path: Path, chunk_bytes: int) -> Generator[bytes, None, tuple[bytes, Damage | None]]:
-    """Pieces that end at a line's end; returns the unfinished rest and why the file ends early."""
-    source = blocks(path, chunk_bytes)
-    held = b""
-    while True:
-        try:
-            block = next(source)
-        except StopIteration as end:
-            if end.value is None and held.endswith(b"}"):
-                yield held + b"\n"
-                held = b""
-            return held, end.value
-        if cut := block.rfind(b"\n") + 1:
-            yield held + block[:cut]
-            held = block[cut:]
-        else:
-            held += block
 
 
 def _without_lines(data: bytes, count: int) -> bytes:
@@ -133,12 +119,13 @@ def _without_lines(data: bytes, count: int) -> bytes:
     return data[at:] if at else data
 
 
-def _judge(path: Path, line: int, skip: int, rest: bytes, damage: Damage | None) -> Iterator[Problem]:
+def _judge(path: Path, line: int, skip: int, ending: Ending) -> Iterator[Problem]:
     lines = line - 1
-    if damage:
-        yield Problem(path, line, damage.trouble, f"{damage.message}; its {lines} whole lines were read")
-    elif rest:
-        message = f"the last line is cut off; the {lines} lines before it were read"
+    if ending.damage:
+        message = f"{ending.damage.message}; its {lines} whole lines were read"
+        yield Problem(path, line, ending.damage.trouble, message)
+    elif ending.rest:
+        message = f"ends in half a line; the {lines} lines before it were read"
         yield Problem(path, line, Trouble.HALF_LINE, message)
     if lines < skip:
         message = f"has {lines} whole lines, but {skip} had been read of it before"

@@ -1,160 +1,190 @@
-"""Appending frames: one segment an hour, readable to the last complete line after any crash."""
+"""Appending frames to hourly segments.
+
+Every flush ends on a byte boundary of the gzip stream, so all lines before it can be read while the
+segment is still open and after any crash.
+"""
 
 import fcntl
 import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
-
-from isal import isal_zlib
+from typing import Self
 
 from undertow.errors import LakeError
-from undertow.journal.reader import Position, Problem, read_chunks
-from undertow.market.time import HOUR_NS
+from undertow.journal.reader import Position, segment_folder, segments
+from undertow.journal.recover import new_encoder, recover, sync_folder
+from undertow.market.time import HOUR_NS, SECOND_NS
 
 __all__ = ["JournalWriter"]
 
-_LEVEL = 1
-_GZIP = 31
-_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+_BUFFER_LINES = 256
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
 class JournalWriter:
-    """Appends to the segments of one symbol.
+    """The only writer of one symbol's segments: `append`, now and then `flush`, at last `close`.
 
-    Only one writer at a time may have a symbol's journal open; LakeError where another has, or where the disk
-    refuses.
+    Lines keep the order in which they were appended: a receive time that steps back stays in the segment
+    that is open. What a crash cut off is repaired on opening. Raises LakeError where the folder cannot be
+    written, the disk is full, or another process writes the same symbol; after such an error in the middle
+    nothing more is accepted, and what had been flushed stays readable.
     """
 
     def __init__(self, root: Path, venue: str, symbol: str) -> None:
-        self._folder = root / venue / symbol
-        self._lines = 0
+        self._folder = segment_folder(root, venue, symbol)
+        self._file: FileIO | None = None
         self._hour = -1
-        self._segment = ""
-        self._file: IO[bytes] | None = None
-        self._engine = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
-        self._block: list[bytes] = []
-        try:
+        self._encoder = new_encoder()
+        self._pending: list[bytes] = []
+        self._failed = False
+        with _explained(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (self._folder / ".lock").open("ab")
-        except OSError as error:
-            raise _refusal(self._folder, error) from error
+            self._lock = _locked(self._folder / ".lock")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise LakeError(
-                f"{self._folder}: another collector is writing this journal; stop it first"
-            ) from error
-        for path in sorted(self._folder.glob("*.gz"))[-1:]:
-            self._lines = _make_whole(path)
-            self._segment = path.name
-            self._hour = _hour_of(path)
+            with _explained(self._folder):
+                self._segment, self._lines = self._recovered(segments(root, venue, symbol))
+        except BaseException:
+            os.close(self._lock)
+            raise
 
     @property
     def position(self) -> Position:
-        """After the last line appended."""
+        """The place after the last line appended, flushed or not."""
         return Position(self._segment, self._lines)
 
     def append(self, receive_ns: int, frame: bytes) -> bytes:
-        """Append a frame, made one line; returns the line. It is on its way to disk after `flush`."""
-        hour = max(receive_ns // HOUR_NS, self._hour)
-        if hour != self._hour:
-            self._rotate(hour)
-        line = b"%d %s\n" % (receive_ns, frame.translate(_LINE_BREAKS))
-        self._block.append(line)
+        """Add one frame; line breaks inside it become spaces. Returns the line as it will be read back."""
+        if self._failed:
+            raise LakeError(f"journal {self._folder} is closed after an earlier error; open it anew")
+        if receive_ns // HOUR_NS > self._hour or self._file is None:
+            self._enter(max(self._hour, receive_ns // HOUR_NS))
+        line = b"%d %b\n" % (receive_ns, frame.translate(_ONE_LINE))
+        self._pending.append(line)
         self._lines += 1
+        if len(self._pending) >= _BUFFER_LINES:
+            self._drain()
         return line
 
     def flush(self, *, sync: bool = False) -> None:
-        """Make every line so far readable by others; with `sync` also after a power cut."""
-        if not self._block:
+        """Make every line so far readable; with `sync` also safe from a power cut."""
+        if self._file is None or self._failed:
             return
-        file = self._open()
-        data = self._engine.compress(b"".join(self._block)) + self._engine.flush(isal_zlib.Z_SYNC_FLUSH)
-        self._block.clear()
-        try:
-            file.write(data)
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise _refusal(self._folder / self._segment, error) from error
+        self._drain()
+        self._write(self._encoder.flush(zlib.Z_SYNC_FLUSH))
+        if sync:
+            with self._guarded():
+                os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Finish the segment and let go of the journal."""
-        self._finish()
-        self._lock.close()
+        """End the segment and release the lock; a second call does nothing."""
+        if self._lock < 0:
+            return
+        try:
+            if not self._failed:
+                self._leave()
+        finally:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+            os.close(self._lock)
+            self._lock, self._failed = -1, True
 
     def __enter__(self) -> Self:
-        """The writer itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
         self.close()
 
-    def _rotate(self, hour: int) -> None:
-        self._finish()
-        self._hour, self._lines = hour, 0
-        self._segment = datetime.fromtimestamp(hour * HOUR_NS // 10**9, UTC).strftime("%Y%m%d-%H.gz")
+    def _recovered(self, existing: list[Path]) -> tuple[str, int]:
+        """Repair the newest segment, the only one a crash can have cut off; returns its name and lines."""
+        for leftover in self._folder.glob("*.tmp"):
+            leftover.unlink()
+        ours = [path for path in existing if path.suffix == ".gz"]
+        if not ours:
+            return "", 0
+        self._hour = _hour_of(ours[-1])
+        return ours[-1].name, recover(ours[-1])
 
-    def _open(self) -> IO[bytes]:
-        if self._file is None:
-            path = self._folder / self._segment
-            try:
-                self._file = path.open("ab")
-            except OSError as error:
-                raise _refusal(path, error) from error
-            self._engine = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
-        return self._file
+    def _enter(self, hour: int) -> None:
+        """Go on in the segment of `hour` (hours since the epoch), new or not."""
+        self._leave()
+        name = f"{datetime.fromtimestamp(hour * HOUR_NS // SECOND_NS, UTC):%Y%m%d-%H}.gz"
+        with self._guarded():
+            self._file = FileIO(self._folder / name, "a")
+            sync_folder(self._folder)
+        self._encoder, self._hour = new_encoder(), hour
+        if self._segment != name:
+            self._segment, self._lines = name, 0
 
-    def _finish(self) -> None:
-        self.flush()
+    def _leave(self) -> None:
+        """End the open segment's gzip member."""
         if self._file is None:
             return
+        self._drain()
+        self._write(self._encoder.flush())
+        with self._guarded():
+            os.fsync(self._file.fileno())
+            self._file.close()
+        self._file = None
+
+    def _drain(self) -> None:
+        if self._pending:
+            data = b"".join(self._pending)
+            self._pending.clear()
+            self._write(self._encoder.compress(data))
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        with self._guarded():
+            while view and self._file is not None:
+                view = view[self._file.write(view) :]
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turn a failed write into a LakeError and refuse to go on: the compressed stream has a hole."""
         try:
-            with self._file as file:
-                file.write(self._engine.flush())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise _refusal(self._folder / self._segment, error) from error
-        finally:
-            self._file = None
+            with _explained(self._folder):
+                yield
+        except LakeError:
+            self._failed = True
+            raise
 
 
-def _hour_of(path: Path) -> int:
-    start = datetime.strptime(path.stem, "%Y%m%d-%H").replace(tzinfo=UTC)
-    return int(start.timestamp()) * 10**9 // HOUR_NS
-
-
-def _make_whole(path: Path) -> int:
-    """Complete lines of a segment; one that a crash cut off is first rewritten up to its last complete line."""
-    problems: list[Problem] = []
-    chunks = list(read_chunks([path], problems=problems))
-    lines = sum(chunk.data.count(b"\n") for chunk in chunks)
-    if not problems:
-        return lines
-    engine = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
-    temporary = path.with_suffix(".tmp")
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
     try:
-        with temporary.open("wb") as file:
-            for chunk in chunks:
-                file.write(engine.compress(chunk.data))
-            file.write(engine.flush())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        yield
     except OSError as error:
-        raise _refusal(path, error) from error
-    return lines
+        raise LakeError(
+            f"journal {folder} cannot be written: {error.strerror or error}; "
+            "free space or choose another folder with --journal"
+        ) from error
 
 
-def _refusal(path: Path, error: OSError) -> LakeError:
-    return LakeError(
-        f"{path}: cannot be written ({error.strerror}); free the disk or choose another --journal"
-    )
+def _hour_of(segment: Path) -> int:
+    """Hours since the epoch of a segment's name."""
+    start = datetime.strptime(segment.name[:11], "%Y%m%d-%H").replace(tzinfo=UTC)
+    return int(start.timestamp()) * SECOND_NS // HOUR_NS
+
+
+def _locked(path: Path) -> int:
+    """An open descriptor that holds the lock; it is released when closed, also by a crash."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise LakeError(
+            f"another collector writes journal {path.parent}; stop it, or choose another --journal"
+        ) from None
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

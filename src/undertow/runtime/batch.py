@@ -143,7 +143,8 @@ def _differences(stored: pa.Table, computed: pa.Table) -> Iterator[str]:
         if unequal.any():
             row = int(np.flatnonzero(unequal)[0])
             stamp = stored["timestamp"][row].as_py()
-            yield f"{name} differs in {int(unequal.sum())} bars, first at {stamp}: {first[row]} stored, {second[row]} computed"
+            pair = f"{first[row]} stored, {second[row]} computed"
+            yield f"{name} differs in {int(unequal.sum())} bars, first at {stamp}: {pair}"
 
 
 def compute_features(history: StoredHistory, settings: SamplerSettings) -> Iterator[dict[int, FeatureBlock]]:

@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -98,17 +100,16 @@ class Pipeline:
             counts.gaps += len(sampled.gaps)
         for length, block in blocks.items():
             if len(block):
-                lake.append(
-                    "features",
-                    instrument.symbol,
-                    to_arrow(instrument, block),
-                    timeframe=timeframe_name(length),
-                )
+                lake.append("features", to_arrow(instrument, block), timeframe_name(length))
                 counts.bars[length] += len(block)
         flow = sampled.trades[self.settings.flow]
         late_ns = flow.event_ns[flow.is_late & (flow.order_type == 0)]
         if len(late_ns):
             amend_late_counts(lake, late_ns, sampled.late_closed_ns, self.settings.timeframes_ns)
+
+    def provenance(self) -> dict[str, Any]:
+        """What a batch run needs to know of this one: how far bars are complete, and the settings."""
+        return {"closed_ns": self.sampler.closed_ns, "settings": msgspec.to_builtins(self.settings)}
 
     def to_arrays(self) -> Arrays:
         """Everything carried, as arrays; `restore` takes it back."""

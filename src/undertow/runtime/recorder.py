@@ -1,4 +1,4 @@
-"""Recording one symbol live: journal first, then the fold; after a crash the journal makes good what is missing."""
+"""Recording one symbol live: journal first, then the fold; after a crash the journal makes all good."""
 
 import os
 from pathlib import Path
@@ -92,16 +92,17 @@ class SymbolRecorder:
         closed_ns = self._pipeline.sampler.closed_ns
         self._save()
         if closed_ns // HOUR_NS > self._sealed_ns // HOUR_NS:
-            self._lake.seal(closed_ns // HOUR_NS * HOUR_NS, extra={"closed_ns": closed_ns})
+            self._lake.seal(closed_ns // HOUR_NS * HOUR_NS, extra=self._pipeline.provenance())
         self._sealed_ns = closed_ns
         self._saved_ns = self._pipeline.sampler.newest_ns
 
     def close(self) -> None:
         """Fold the rest and seal everything."""
         self.process()
+        self._journal.flush(sync=True)
         self._lake.flush()
         self._save()
-        self._lake.seal(None, extra={"closed_ns": self._pipeline.sampler.closed_ns})
+        self._lake.seal(None, extra=self._pipeline.provenance())
         self._journal.close()
         self._lake.close()
 

@@ -12,7 +12,7 @@ from undertow.journal.reader import Chunk, Problem, read_chunks
 from undertow.lake.writer import LakeWriter
 from undertow.market.batch import EventKind
 from undertow.market.instruments import Instrument
-from undertow.market.time import SECOND_NS, to_nanoseconds
+from undertow.market.time import HOUR_NS, SECOND_NS, to_nanoseconds
 from undertow.runtime.pipeline import OnBars, Pipeline
 from undertow.venues.binance.instruments import known_instrument
 from undertow.venues.binance.mapper import BinanceMapper
@@ -40,8 +40,10 @@ class Replayed:
     """What a replay did."""
 
     pipeline: Pipeline
-    problems: list[Problem] = field(default_factory=list)
-    """What could not be used, in the order found; the rest was."""
+    damage: list[Problem] = field(default_factory=list)
+    """What of the files could not be read."""
+    unusable: list[str] = field(default_factory=list)
+    """Lines that are no usable frames, and what that means for the book; each with its place."""
     seconds: float = 0.0
     """Wall time."""
 
@@ -58,7 +60,7 @@ def inspect(paths: Sequence[Path], venue: str, symbol: str | None, flow: str | N
     found = sorted({name.decode("utf-8", "replace") for name in _SYMBOL.findall(start.data)})
     if not found:
         raise InputError(
-            f"{paths[0]}: no frame names a symbol; a recording has lines `<receive time> <frame>` as Binance sends"
+            f"{paths[0]}: no frame names a symbol; a recording has lines of a receive time and a frame"
         )
     if symbol is None and len(found) > 1:
         raise InputError(f"{paths[0]}: frames of {', '.join(found[:10])}; choose one with --symbol")
@@ -108,11 +110,11 @@ def replay(
         done = Replayed(Pipeline(instrument, settings, writer, on_bars), problems)
         started = time.perf_counter()
         for chunk in _paced(_all(first, chunks), speed):
-            _fold(done, chunk, recording)
-            writer.seal(done.pipeline.sampler.closed_ns // (3600 * SECOND_NS) * 3600 * SECOND_NS)
+            _fold(done, chunk)
+            writer.seal(done.pipeline.sampler.closed_ns // HOUR_NS * HOUR_NS)
             if on_progress is not None:
                 on_progress(done.pipeline.counts.frames)
-        writer.seal(None, extra={"closed_ns": done.pipeline.sampler.closed_ns})
+        writer.seal(None, extra=done.pipeline.provenance())
         done.seconds = time.perf_counter() - started
     finally:
         writer.close()
@@ -125,12 +127,12 @@ def _all(first: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:
     yield from rest
 
 
-def _fold(done: Replayed, chunk: Chunk, recording: Recording) -> None:
+def _fold(done: Replayed, chunk: Chunk) -> None:
     for rejection in done.pipeline.fold(chunk.data):
         if rejection.reason == Reason.OTHER_SYMBOL:
             continue  # counted; a recording may hold more than the symbol that was asked for
         line = chunk.first_line + rejection.line
-        done.problems.append(Problem(chunk.path, line, f"{rejection.message}: {rejection.text!r}"))
+        done.unusable.append(f"{chunk.path}:{line}: {rejection.message}: {rejection.text!r}")
 
 
 def _refuse_other_venue(chunk: Chunk, instrument: Instrument) -> None:
@@ -158,7 +160,7 @@ def _check_book(done: Replayed, recording: Recording) -> None:
         )
     else:
         message = "no snapshot of the book could be used: book tables stay empty"
-    done.problems.append(Problem(recording.paths[0], 0, message))
+    done.unusable.append(f"{recording.paths[0]}: {message}")
 
 
 def _paced(chunks: Iterator[Chunk], speed: float | None) -> Iterator[Chunk]:

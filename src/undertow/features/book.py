@@ -1,0 +1,159 @@
+"""The order book as sampled (SPEC 5.3): depth, slope, spread, order-flow imbalance."""
+
+import numpy as np
+
+from undertow.features.memory import Floats, Integers, Memory
+from undertow.features.nulls import known, ratio, with_book
+from undertow.frames.frames import Frames
+from undertow.market.instruments import Scale
+
+__all__ = [
+    "ask_slope",
+    "ask_vol_ratio_5_20",
+    "best_ask",
+    "best_bid",
+    "bid_slope",
+    "bid_vol_ratio_5_20",
+    "imbalance_5",
+    "imbalance_5_avg",
+    "imbalance_10",
+    "imbalance_10_avg",
+    "imbalance_20",
+    "imbalance_20_avg",
+    "mid_price",
+    "ofi_1",
+    "ofi_10",
+    "spread_avg",
+    "spread_std",
+    "weighted_mid",
+    "weighted_mid_price_diff_bps",
+]
+
+
+def _volume(lots: Integers, depth: int) -> Integers:
+    total: Integers = lots[:, :depth].sum(axis=1)
+    return total
+
+
+def _imbalance(f: Frames, depth: int) -> Floats:
+    bids, asks = _volume(f.bid_lots, depth), _volume(f.ask_lots, depth)
+    return known(ratio(bids - asks, bids + asks), f.sample_count > 0)
+
+
+def imbalance_5(f: Frames, m: Memory) -> Floats:  # noqa: ARG001 - one signature for all features
+    """(B − A) / (B + A) over the quantities of the best 5 levels, last sample; in [−1, 1]."""
+    return _imbalance(f, 5)
+
+
+def imbalance_10(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """(B − A) / (B + A) over the quantities of the best 10 levels, last sample; in [−1, 1]."""
+    return _imbalance(f, 10)
+
+
+def imbalance_20(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """(B − A) / (B + A) over the quantities of the best 20 levels, last sample; in [−1, 1]."""
+    return _imbalance(f, 20)
+
+
+def imbalance_5_avg(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Mean of the 5-level imbalance over the bar's samples."""
+    return ratio(f.imbalance_sums[:, 0], f.imbalance_counts[:, 0])
+
+
+def imbalance_10_avg(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Mean of the 10-level imbalance over the bar's samples."""
+    return ratio(f.imbalance_sums[:, 1], f.imbalance_counts[:, 1])
+
+
+def imbalance_20_avg(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Mean of the 20-level imbalance over the bar's samples."""
+    return ratio(f.imbalance_sums[:, 2], f.imbalance_counts[:, 2])
+
+
+def spread_avg(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """(1/Δ) ∫ s dt: time-weighted over every book update in the bar [quote]."""
+    return ratio(f.spread_integral, f.spread_time_us) * f.price.units / f.price.divisor
+
+
+def spread_std(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """√((1/Δ) ∫ s² dt − spread_avg²) [quote].
+
+    The variance is taken about the whole tick nearest the mean, which keeps it exact where the spread is constant.
+    """
+    centre = np.rint(np.nan_to_num(ratio(f.spread_integral, f.spread_time_us))).astype(np.int64)
+    first = f.spread_integral - centre * f.spread_time_us
+    second = f.spread_square_integral - 2 * centre * f.spread_integral + centre**2 * f.spread_time_us
+    variance = ratio(second, f.spread_time_us) - ratio(first, f.spread_time_us) ** 2
+    return np.sqrt(np.maximum(variance, 0.0)) * f.price.units / f.price.divisor
+
+
+def _slope(ticks: Integers, lots: Integers, price: Scale, quantity: Scale) -> Floats:
+    """Least-squares slope of quantity on distance from the best price over the levels that exist."""
+    exists = lots > 0
+    count = exists.sum(axis=1)
+    distance = np.where(exists, np.abs(ticks - ticks[:, :1]), 0)
+    covariance = count * (distance * lots).sum(axis=1) - distance.sum(axis=1) * lots.sum(axis=1)
+    variance = count * (distance**2).sum(axis=1) - distance.sum(axis=1) ** 2
+    lots_per_tick = ratio(covariance, variance)
+    return lots_per_tick * (quantity.units / quantity.divisor) / (price.units / price.divisor)
+
+
+def bid_slope(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Least-squares slope of bid quantity on distance from the best bid, 20 levels, last sample [base/quote]."""
+    return _slope(f.bid_ticks, f.bid_lots, f.price, f.quantity)
+
+
+def ask_slope(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Least-squares slope of ask quantity on distance from the best ask, 20 levels, last sample [base/quote]."""
+    return _slope(f.ask_ticks, f.ask_lots, f.price, f.quantity)
+
+
+def _weighted_mid_ticks(f: Frames) -> Floats:
+    bid, ask, bid_lots, ask_lots = f.bid_ticks[:, 0], f.ask_ticks[:, 0], f.bid_lots[:, 0], f.ask_lots[:, 0]
+    return with_book(ratio(bid * ask_lots + ask * bid_lots, bid_lots + ask_lots), f)
+
+
+def weighted_mid(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """(bid·askQty + ask·bidQty) / (bidQty + askQty), last sample [quote]; the microprice."""
+    return _weighted_mid_ticks(f) * f.price.units / f.price.divisor
+
+
+def weighted_mid_price_diff_bps(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """(weighted_mid − last trade price) / last trade price · 10⁴ [bps]."""
+    last = known(f.close, f.close > 0)
+    return ratio(_weighted_mid_ticks(f) - last, last) * 1e4
+
+
+def bid_vol_ratio_5_20(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Bid quantity of the best 5 levels over that of the best 20, in (0, 1]."""
+    return ratio(_volume(f.bid_lots, 5), _volume(f.bid_lots, 20))
+
+
+def ask_vol_ratio_5_20(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Ask quantity of the best 5 levels over that of the best 20, in (0, 1]."""
+    return ratio(_volume(f.ask_lots, 5), _volume(f.ask_lots, 20))
+
+
+def ofi_1(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Order-flow imbalance at the best level, summed over the bar [base units] (Cont, Kukanov, Stoikov 2014)."""
+    return known(f.quantity.to_floats(f.ofi_1), f.sample_count > 0)
+
+
+def ofi_10(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """The same summed over levels 1 to 10 with equal weights [base units] (Xu, Gould, Howison 2018)."""
+    return known(f.quantity.to_floats(f.ofi_10), f.sample_count > 0)
+
+
+def best_bid(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Highest bid of the last sample [quote]."""
+    return with_book(f.price.to_floats(f.bid_ticks[:, 0]), f)
+
+
+def best_ask(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Lowest ask of the last sample [quote]."""
+    return with_book(f.price.to_floats(f.ask_ticks[:, 0]), f)
+
+
+def mid_price(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """(bid + ask) / 2 of the last sample [quote]."""
+    return with_book((f.bid_ticks[:, 0] + f.ask_ticks[:, 0]) * f.price.units / (2 * f.price.divisor), f)

@@ -1,0 +1,30 @@
+"""Where a value is unknown or undefined: null rules, once."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.features.memory import Floats, Integers
+from undertow.frames.frames import Frames
+
+__all__ = ["flow_only", "known", "ratio", "with_book"]
+
+
+def known(values: Floats | Integers, where: NDArray[np.bool_]) -> Floats:
+    """The values as float64, null where `where` is false."""
+    return np.where(where, values, np.nan)
+
+
+def ratio(above: Floats | Integers, below: Floats | Integers) -> Floats:
+    """above / below; null where below is 0 or either is null, so never infinite."""
+    defined = below != 0
+    return np.where(defined, above / np.where(defined, below, 1), np.nan)
+
+
+def flow_only(values: Floats | Integers, f: Frames) -> Floats:
+    """Null in bars that lie wholly inside a gap of the trade stream: there nothing is known of the flow."""
+    return known(values, f.trade_gap_ns < f.length_ns)
+
+
+def with_book(values: Floats | Integers, f: Frames) -> Floats:
+    """Null in bars without a book sample or whose last sample lacks a side."""
+    return known(values, (f.sample_count > 0) & (f.bid_lots[:, 0] > 0) & (f.ask_lots[:, 0] > 0))

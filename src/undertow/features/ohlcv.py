@@ -1,0 +1,54 @@
+"""Open, high, low, close, volume and returns (SPEC 5.1).
+
+An empty bar has the previous close as its prices and volume 0; before the first trade prices are null.
+"""
+
+import numpy as np
+
+from undertow.features.memory import Floats, Integers, Memory
+from undertow.features.nulls import flow_only, known, ratio
+from undertow.frames.frames import Frames
+
+__all__ = ["close", "high", "log_returns", "low", "open", "returns", "volume"]
+
+
+def _price(ticks: Integers, f: Frames) -> Floats:
+    return known(f.price.to_floats(ticks), ticks > 0)
+
+
+def open(f: Frames, m: Memory) -> Floats:  # noqa: A001, ARG001 - the field's name; one signature for all features
+    """First trade price of the bar [quote]."""
+    return _price(f.open, f)
+
+
+def high(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Highest trade price of the bar [quote]."""
+    return _price(f.high, f)
+
+
+def low(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Lowest trade price of the bar [quote]."""
+    return _price(f.low, f)
+
+
+def close(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Last trade price of the bar [quote]."""
+    return _price(f.close, f)
+
+
+def volume(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Σ quantity [base units]."""
+    return flow_only(f.quantity.to_floats(f.buy_lots + f.sell_lots), f)
+
+
+def returns(f: Frames, m: Memory) -> Floats:
+    """close / close₋₁ − 1, computed from ticks as (close − close₋₁) / close₋₁."""
+    ticks = known(f.close, f.close > 0)
+    before = m.lag(ticks)
+    return flow_only(ratio(ticks - before, before), f)
+
+
+def log_returns(f: Frames, m: Memory) -> Floats:
+    """ln(close / close₋₁)."""
+    ticks = known(f.close, f.close > 0)
+    return flow_only(np.log(ratio(ticks, m.lag(ticks))), f)

@@ -1,0 +1,36 @@
+"""How far a bar can be trusted (SPEC 5.8)."""
+
+from undertow.features.memory import Floats, Integers, Memory
+from undertow.features.nulls import known
+from undertow.frames.frames import Frames
+
+__all__ = ["age_ms_book", "age_ms_trade", "gap_fraction", "is_empty", "late_count"]
+
+
+def is_empty(f: Frames, m: Memory) -> Floats:  # noqa: ARG001 - one signature for all features
+    """1 where no trade fell into the bar, else 0."""
+    return (f.trade_count == 0).astype(float)
+
+
+def gap_fraction(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Share of the bar inside a recorded gap of any stream, in [0, 1]."""
+    return f.gap_ns / f.length_ns
+
+
+def late_count(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Trades of the bar that came after it had been closed and are not in it."""
+    return f.late_count.astype(float)
+
+
+def _age_ms(stamp_ns: Integers, f: Frames) -> Floats:
+    return known((f.open_ns + f.length_ns - stamp_ns) / 1e6, stamp_ns > 0)
+
+
+def age_ms_book(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Age of the newest book update at the bar's close [ms]; null before the first."""
+    return _age_ms(f.last_update_ns, f)
+
+
+def age_ms_trade(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+    """Age of the newest trade at the bar's close [ms]; null before the first."""
+    return _age_ms(f.last_trade_ns, f)

@@ -1,0 +1,52 @@
+"""Whole lines of a file, and how the file ends."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from undertow.journal.decode import Damage, blocks
+
+__all__ = ["Ending", "whole_lines"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a file ended after its last whole line."""
+
+    rest: bytes
+    """An unfinished line; empty if there is none."""
+    damage: Damage | None
+    completed: bool
+    """The last line lacked only its newline, which was added."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether lines can simply be added behind it."""
+        return not self.rest and self.damage is None and not self.completed
+
+
+def whole_lines(path: Path, chunk_bytes: int) -> Generator[bytes, None, Ending]:
+    r"""Pieces of about `chunk_bytes` that each end in a newline; returns how the file ends.
+
+    A last line without its newline counts as whole if the file is undamaged and the line ends in `}`.
+    Raises InputError where the file is missing or cannot be read.
+    """
+    source = blocks(path, chunk_bytes)
+    held = b""
+    while True:
+        try:
+            block = next(source)
+        except StopIteration as end:
+            return (yield from _last_line(held, end.value))
+        if cut := block.rfind(b"\n") + 1:
+            yield held + block[:cut]
+            held = block[cut:]
+        else:
+            held += block
+
+
+def _last_line(held: bytes, damage: Damage | None) -> Generator[bytes, None, Ending]:
+    if damage is None and held.endswith(b"}"):
+        yield held + b"\n"
+        return Ending(b"", None, completed=True)
+    return Ending(held, damage, completed=False)

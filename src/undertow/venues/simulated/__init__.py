@@ -1,0 +1,1 @@
+"""A simulated exchange: matching engine, order flow, and Binance USD-M's protocol over real sockets."""

@@ -302,7 +302,7 @@ def test_audit_finds_damage(tmp_path: Path) -> None:
     data = bytearray(first.read_bytes())
     data[len(data) // 2] ^= 1
     first.write_bytes(data)
-    (second.parent / "manifest.json").unlink()
+    (second.parent / "_manifest.json").unlink()
     found = " ".join(map(str, audit(tmp_path)))
     assert "changed or damaged" in found
     assert "no manifest" in found

@@ -20,12 +20,13 @@ def verify(
 ) -> None:
     """Audit a lake; exit code 1 with a list where something is wrong."""
     from undertow.lake.quality import audit
+    from undertow.lake.reader import Lake
     from undertow.runtime.batch import verify_features
 
     findings = [str(finding) for finding in audit(lake)]
     result: dict[str, object] = {"lake": str(lake)}
     if features:
-        rows, wrong = verify_features(lake)
+        rows, wrong = verify_features(Lake(lake))
         result["feature_rows_compared"] = rows
         findings += wrong
     result["findings"] = len(findings)

@@ -32,7 +32,9 @@ class Windows:
         if min(self.train_ns, self.valid_ns, self.test_ns, self.step_ns) <= 0 or self.embargo_ns < 0:
             raise InputError("walk-forward windows must be longer than zero, the embargo not negative")
         if self.step_ns < self.test_ns:
-            raise InputError("a step shorter than the test window would test rows twice; make it at least as long")
+            raise InputError(
+                "a step shorter than the test window would test rows twice; make it at least as long"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,9 @@ class Fold:
     """Rows left out because their label reaches into the block after theirs."""
 
 
-def purged(start_ns: Integers, end_ns: Integers, rows: Integers, block_start_ns: int, embargo_ns: int) -> Integers:
+def purged(
+    start_ns: Integers, end_ns: Integers, rows: Integers, block_start_ns: int, embargo_ns: int
+) -> Integers:
     """Those `rows` whose closed label interval [t0, t1], with the embargo behind it, ends before the block."""
     overlaps = (end_ns[rows] + embargo_ns >= block_start_ns) | (start_ns[rows] >= block_start_ns)
     return rows[~overlaps]

@@ -14,7 +14,7 @@ from undertow.market.time import DAY_NS, HOUR_NS
 from undertow.models.base import class_shares, decide
 from undertow.models.logistic import Logistic
 
-__all__ = ["BASELINES", "INFORMED", "FoldRows"]
+__all__ = ["BASELINES", "INFORMED", "RANDOMISED", "FoldRows"]
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -110,6 +110,9 @@ BASELINES: Mapping[str, Callable[[FoldRows], Integers | None]] = MappingProxyTyp
     }
 )
 """Row name → predictions of the test rows, or None where its input does not exist."""
+
+RANDOMISED = frozenset({"stratified_random"})
+"""Baselines whose answer depends on the seed."""
 
 INFORMED = frozenset({"imbalance_logistic", "order_flow_ridge"})
 """Baselines that read the order book: simple rules, not naive ones."""

@@ -1,4 +1,4 @@
-"""Classification scores: of predictions by scikit-learn, and of many confusion matrices at once for resampling."""
+"""Classification scores: of predictions by scikit-learn, and of many confusion matrices at once."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, matthews_corrcoef, recall_score
 
-from undertow.labels.thresholds import CLASSES
+from undertow.labels.thresholds import CLASSES, DOWN, UP
 
-__all__ = ["Scores", "macro_f1_of", "matthews_of", "score_classes"]
+__all__ = ["Scores", "direction_of", "macro_f1_of", "matthews_of", "score_classes"]
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Macro-F1 over all three classes, Matthews correlation, balanced accuracy over the classes that occur."""
+    """Macro-F1 over the three classes, Matthews correlation, balanced accuracy over the classes that occur."""
 
     macro_f1: float
     mcc: float
@@ -44,10 +44,19 @@ def macro_f1_of(confusion: Floats) -> Floats:
 
 
 def matthews_of(confusion: Floats) -> Floats:
-    """Matthews correlation (Gorodkin's R_K, 2004) of (…, c, c) counts; 0 where a marginal is a single class."""
+    """Matthews correlation (Gorodkin's R_K, 2004) of (…, c, c) counts; 0 where one side is a single class."""
     true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
     total, hits = confusion.sum(axis=(-2, -1)), np.trace(confusion, axis1=-2, axis2=-1)
     covariance = hits * total - (true * predicted).sum(axis=-1)
     spread = (total**2 - (true**2).sum(axis=-1)) * (total**2 - (predicted**2).sum(axis=-1))
     safe = np.sqrt(np.maximum(spread, 0.0))
     return np.asarray(np.divide(covariance, safe, out=np.zeros_like(safe), where=safe > 0))
+
+
+def direction_of(confusion: Floats) -> Floats:
+    """Matthews correlation of up against down alone, of (…, 3, 3) counts: rows flat in truth or forecast left out.
+
+    Foretelling how much the price moves lifts a score of three classes but not this one.
+    """
+    sides = np.array([DOWN, UP])
+    return matthews_of(confusion[..., sides[:, None], sides])

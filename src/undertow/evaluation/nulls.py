@@ -26,9 +26,7 @@ def martingale_bars(bars: Sequence[SymbolBars], seed: int) -> list[SymbolBars]:
     first = min(int(slot[0]) for slot in slots)
     last = max(int(slot[-1]) for slot in slots)
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=last - first + 1)
-    return [
-        _with_signs(symbol, signs[slot - first]) for symbol, slot in zip(bars, slots, strict=True)
-    ]
+    return [_with_signs(symbol, signs[slot - first]) for symbol, slot in zip(bars, slots, strict=True)]
 
 
 def shuffled_classes(dataset: Dataset, block_rows: int, seed: int) -> Dataset:

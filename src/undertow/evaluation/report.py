@@ -30,6 +30,8 @@ class ReportRow:
     macro_f1: Estimate
     mcc: Estimate
     balanced_accuracy: float
+    direction: Estimate
+    """MCC of up against down alone: what is left when foretelling the size of moves counts for nothing."""
     compared_with: str
     """The best other baseline or null, by MCC."""
     mcc_difference: Estimate
@@ -65,7 +67,8 @@ class Verdict:
     """What the table means, in words."""
 
     has_edge: bool
-    """The judged model beats every baseline and null, each paired interval above zero, and nothing is suspect."""
+    """The judged model beats every baseline and null, each paired interval above zero, and so does its
+    direction; and nothing is suspect."""
     earns: bool
     """Its profit after spread and fees has an interval above zero."""
     text: str

@@ -1,4 +1,4 @@
-"""Predictions over all tested rows, and the table of scores, intervals and paired differences made of them."""
+"""Predictions over all tested rows, and the table of scores with intervals made of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from undertow.evaluation.bootstrap import (
     sums_per_slot,
 )
 from undertow.evaluation.economics import Outcomes, fee_frontier_bps
-from undertow.evaluation.metrics import macro_f1_of, matthews_of, score_classes
+from undertow.evaluation.metrics import Scores, direction_of, macro_f1_of, matthews_of, score_classes
 from undertow.evaluation.report import Kind, ReportRow
 from undertow.labels.thresholds import CLASSES
 
@@ -58,13 +58,29 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class _Resampled:
-    """Scores of one track in every resample, each (resamples,)."""
+    """Scores of one track: on all rows, and in every resample, arrays (resamples,)."""
 
+    point: Scores
+    point_direction: float
     macro_f1: Floats
     mcc: Floats
+    direction: Floats
     effective_rows: float
     gross_bps: Floats | None
     net_bps: Floats | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """All tracks resampled on the same blocks."""
+
+    blocks: Blocks
+    confidence: float
+    drawn: Mapping[str, _Resampled]
+
+    def interval(self, value: float, resampled: Floats) -> Estimate:
+        """The value with its interval."""
+        return estimate(value, resampled, self.blocks, self.confidence)
 
 
 def make_table(
@@ -75,40 +91,51 @@ def make_table(
     `labels` is the number of label intervals among the tested rows that do not overlap (`disjoint_labels`).
     """
     slots = 1 + max(int(track.slot.max()) for track in tracks)
-    series = [_correct_per_slot(track, slots) for track in tracks if track.kind is Kind.MODEL]
+    models = [track for track in tracks if track.kind is Kind.MODEL]
+    series = [_correct_per_slot(track, slots) for track in models]
     blocks = draw_blocks(slots, block_length(horizon_slots, series, slots), resamples, seed)
-    points = {track.name: score_classes(track.true, track.predicted) for track in tracks}
-    drawn = {track.name: _resample(track, blocks, labels) for track in tracks}
-
-    def difference(name: str, other: str) -> Estimate:
-        value = points[name].mcc - points[other].mcc
-        return estimate(value, drawn[name].mcc - drawn[other].mcc, blocks, confidence)
-
+    sample = _Sample(blocks, confidence, {track.name: _resample(track, blocks, labels) for track in tracks})
     references = [track.name for track in tracks if track.kind is not Kind.MODEL]
-    rows = []
-    for track in tracks:
-        best = max((name for name in references if name != track.name), key=lambda name: points[name].mcc)
-        point, scores = points[track.name], drawn[track.name]
-        rows.append(
-            ReportRow(
-                name=track.name,
-                kind=track.kind,
-                rows=len(track.true) // track.copies,
-                effective_rows=scores.effective_rows,
-                macro_f1=estimate(point.macro_f1, scores.macro_f1, blocks, confidence),
-                mcc=estimate(point.mcc, scores.mcc, blocks, confidence),
-                balanced_accuracy=point.balanced_accuracy,
-                compared_with=best,
-                mcc_difference=difference(track.name, best),
-                **_money(track.outcomes, scores, blocks, confidence),
-            )
-        )
-    models = [track.name for track in tracks if track.kind is Kind.MODEL]
-    return Table(tuple(rows), {m: {name: difference(m, name) for name in references} for m in models}, blocks)
+    return Table(
+        rows=tuple(_row(track, references, sample) for track in tracks),
+        differences={
+            model.name: {name: _difference(sample, model.name, name) for name in references}
+            for model in models
+        },
+        blocks=blocks,
+    )
+
+
+def _row(track: Track, references: Sequence[str], sample: _Sample) -> ReportRow:
+    drawn = sample.drawn[track.name]
+    others = [name for name in references if name != track.name]
+    best = max(others, key=lambda name: sample.drawn[name].point.mcc)
+    gross, net, frontier, turnover = _money(track.outcomes, sample, drawn)
+    return ReportRow(
+        name=track.name,
+        kind=track.kind,
+        rows=len(track.true) // track.copies,
+        effective_rows=drawn.effective_rows,
+        macro_f1=sample.interval(drawn.point.macro_f1, drawn.macro_f1),
+        mcc=sample.interval(drawn.point.mcc, drawn.mcc),
+        balanced_accuracy=drawn.point.balanced_accuracy,
+        direction=sample.interval(drawn.point_direction, drawn.direction),
+        compared_with=best,
+        mcc_difference=_difference(sample, track.name, best),
+        gross_bps=gross,
+        net_bps=net,
+        fee_frontier_bps=frontier,
+        turnover=turnover,
+    )
+
+
+def _difference(sample: _Sample, name: str, other: str) -> Estimate:
+    left, right = sample.drawn[name], sample.drawn[other]
+    return sample.interval(left.point.mcc - right.point.mcc, left.mcc - right.mcc)
 
 
 def disjoint_labels(start_ns: Integers, end_ns: Integers, group: Integers) -> int:
-    """How many label intervals fit side by side without overlap, summed over symbols (n rows, sorted by start).
+    """How many label intervals fit side by side without overlap, summed over symbols; rows sorted by start.
 
     The greedy choice, earliest end first, is the largest possible; they share no bar of return.
     """
@@ -145,9 +172,13 @@ def _resample(track: Track, blocks: Blocks, labels: int) -> _Resampled:
         gross, net = sums[:, CELLS] / decisions, sums[:, CELLS + 1] / decisions
     rows = len(track.true) // track.copies
     correct, total = np.trace(confusion, axis1=1, axis2=2), confusion.sum(axis=(1, 2))
+    whole = np.bincount(cell, minlength=CELLS).reshape(len(CLASSES), len(CLASSES)).astype(np.float64)
     return _Resampled(
+        point=score_classes(track.true, track.predicted),
+        point_direction=float(direction_of(whole)),
         macro_f1=macro_f1_of(confusion),
         mcc=matthews_of(confusion),
+        direction=direction_of(confusion),
         effective_rows=effective_size(correct, total, rows, labels),
         gross_bps=gross,
         net_bps=net,
@@ -155,15 +186,15 @@ def _resample(track: Track, blocks: Blocks, labels: int) -> _Resampled:
 
 
 def _money(
-    made: Outcomes | None, scores: _Resampled, blocks: Blocks, confidence: float
-) -> Mapping[str, Estimate | float | None]:
-    if made is None or scores.gross_bps is None or scores.net_bps is None or not made.tradable.any():
-        return {"gross_bps": None, "net_bps": None, "fee_frontier_bps": None, "turnover": None}
+    made: Outcomes | None, sample: _Sample, drawn: _Resampled
+) -> tuple[Estimate | None, Estimate | None, float | None, float | None]:
+    """Gross and net profit a decision [bps], fee frontier [bps], turnover a decision."""
+    if made is None or drawn.gross_bps is None or drawn.net_bps is None or not made.tradable.any():
+        return None, None, None, None
     decisions = float(made.tradable.sum())
-    gross, net = float(made.gross_bps.sum()) / decisions, float(made.net_bps.sum()) / decisions
-    return {
-        "gross_bps": estimate(gross, scores.gross_bps, blocks, confidence),
-        "net_bps": estimate(net, scores.net_bps, blocks, confidence),
-        "fee_frontier_bps": fee_frontier_bps(made),
-        "turnover": float(made.fee_turnover.sum()) / decisions,
-    }
+    return (
+        sample.interval(float(made.gross_bps.sum()) / decisions, drawn.gross_bps),
+        sample.interval(float(made.net_bps.sum()) / decisions, drawn.net_bps),
+        fee_frontier_bps(made),
+        float(made.fee_turnover.sum()) / decisions,
+    )

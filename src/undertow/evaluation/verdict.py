@@ -34,7 +34,9 @@ def judge_report(
 
 def _unsound(row: ReportRow, suspects: Sequence[str], blocks: int) -> str | None:
     if suspects:
-        return f"Do not trust this: {', '.join(suspects)} looks like a copy of the future. Remove it and repeat."
+        return (
+            f"Do not trust this: {', '.join(suspects)} looks like a copy of the future. Remove it and repeat."
+        )
     if row.mcc.value > TOO_GOOD_MCC:
         return (
             f"Do not trust this: {row.name} scores MCC {row.mcc.value:.2f}, more than any honest forecast does. "

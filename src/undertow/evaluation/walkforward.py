@@ -12,7 +12,7 @@ from undertow.datasets.dataset import Dataset, with_classes
 from undertow.datasets.manifest import manifest
 from undertow.datasets.splits import Fold, Windows, even_windows, walk_forward_folds
 from undertow.errors import InputError
-from undertow.evaluation.baselines import BASELINES, FoldRows
+from undertow.evaluation.baselines import BASELINES, RANDOMISED, FoldRows
 from undertow.evaluation.canary import copied_future
 from undertow.evaluation.economics import outcomes
 from undertow.evaluation.nulls import excess, martingale_bars, shifted_decisions, shuffled_classes
@@ -29,6 +29,8 @@ Integers = NDArray[np.int64]
 
 MARTINGALE, SHUFFLED, RANDOM = "martingale_null", "shuffled_classes", "random_same_turnover"
 FEWEST_TRAINING_ROWS = 200
+DRAWS = 10
+"""Draws of each row that is pure chance, so that the row shows what chance gives, not one lucky draw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,16 @@ class WalkForwardSettings:
     """Further models in the table."""
     taker_fee_bps: float = 5.0
     null_refits: int = 3
-    """Martingale paths on which the judged model is fitted again."""
+    """Martingale paths, and shuffles, on which the judged model is fitted again."""
     resamples: int = 1000
     confidence: float = 0.95
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.null_refits < 1:
-            raise InputError("the martingale null needs at least one refit; without it no score can be believed")
+            raise InputError(
+                "the martingale null needs at least one refit; without it no score can be believed"
+            )
         if self.resamples < 100 or not 0.5 < self.confidence < 1:
             raise InputError("ask for 100 resamples or more and a confidence between 0.5 and 1")
         for name in (self.model, *self.rivals):
@@ -95,7 +99,9 @@ def walk_forward(
     run = _Run(
         settings=settings,
         dataset=dataset,
-        paths=[_null_dataset(dataset, bars, features, settings, copy) for copy in range(settings.null_refits)],
+        paths=[
+            _null_dataset(dataset, bars, features, settings, copy) for copy in range(settings.null_refits)
+        ],
         horizon_slots=settings.dataset.horizon_ns // bars[0].length_ns,
         tell=on_step or _say_nothing,
     )
@@ -183,16 +189,26 @@ def _run_fold(run: _Run, fold: Fold, number: int) -> FoldRecord:
     for name in dict.fromkeys((settings.model, *settings.rivals)):
         run.note(name, fold, real, _predict(name, rows))
     for name, baseline in BASELINES.items():
-        run.note(name, fold, real, baseline(rows))
+        for draw in range(DRAWS if name in RANDOMISED else 1):
+            run.note(name, fold, real, baseline(replace(rows, seed=seed + 1000 * draw)))
     run.tell(f"fold {number + 1}: nulls")
+    _run_nulls(run, fold, rows)
+    return record
+
+
+def _run_nulls(run: _Run, fold: Fold, rows: FoldRows) -> None:
+    """Fit the judged model again where there is nothing to learn, and act at random as often as it did."""
+    settings, real = run.settings, rows.test.classes
     for path in run.paths:
-        null, _ = fold_rows(path, fold, settings, seed)
+        null, _ = fold_rows(path, fold, settings, rows.seed)
         if null is not None:
             run.note(MARTINGALE, fold, null.test.classes, _predict(settings.model, null))
-    run.note(SHUFFLED, fold, real, _predict(settings.model, _shuffled(rows, run.horizon_slots)))
+    for copy in range(settings.null_refits):
+        shuffled = _shuffled(rows, run.horizon_slots, rows.seed + 1000 * copy)
+        run.note(SHUFFLED, fold, real, _predict(settings.model, shuffled))
     decided = run.said[settings.model][-1][2]
-    run.note(RANDOM, fold, real, shifted_decisions(decided, rows.test.group, seed))
-    return record
+    for draw in range(DRAWS):
+        run.note(RANDOM, fold, real, shifted_decisions(decided, rows.test.group, rows.seed + 1000 * draw))
 
 
 def _predict(name: str, rows: FoldRows) -> Integers:
@@ -200,13 +216,13 @@ def _predict(name: str, rows: FoldRows) -> Integers:
     return decide(model.predict_proba(rows.test.features), rows.shares)
 
 
-def _shuffled(rows: FoldRows, horizon_slots: int) -> FoldRows:
+def _shuffled(rows: FoldRows, horizon_slots: int, seed: int) -> FoldRows:
     """The fold with the classes that are learnt from moved in blocks of four horizons."""
     block = 4 * horizon_slots
     return replace(
         rows,
-        train=shuffled_classes(rows.train, block, rows.seed),
-        valid=shuffled_classes(rows.valid, block, rows.seed + 1),
+        train=shuffled_classes(rows.train, block, seed),
+        valid=shuffled_classes(rows.valid, block, seed + 1),
     )
 
 
@@ -216,7 +232,8 @@ def _tracks(run: _Run) -> list[Track]:
     kinds = dict.fromkeys((settings.model, *settings.rivals), Kind.MODEL)
     kinds |= dict.fromkeys(BASELINES, Kind.BASELINE)
     kinds |= dict.fromkeys((MARTINGALE, SHUFFLED, RANDOM), Kind.NULL)
-    tested_slots = np.unique(run.dataset.slot[_tested(run)])
+    tested = _tested(run)
+    tested_slots = np.unique(run.dataset.slot[tested])
     tracks = []
     for name, kind in kinds.items():
         if name in run.said:
@@ -231,7 +248,7 @@ def _tracks(run: _Run) -> list[Track]:
                     predicted=predicted,
                     slot=np.searchsorted(tested_slots, sub.slot).astype(np.int64),
                     outcomes=outcomes(sub, predicted, settings.taker_fee_bps) if real else None,
-                    copies=1 if real else settings.null_refits,
+                    copies=max(round(len(rows) / len(tested)), 1),
                 )
             )
     return tracks

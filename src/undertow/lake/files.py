@@ -15,7 +15,16 @@ import pyarrow.parquet as pq
 from undertow.errors import LakeError
 from undertow.lake.schemas import SORT_KEYS, UNIQUE_KEYS, parquet_options
 
-__all__ = ["Manifest", "merge", "read_manifest", "read_table", "replace_file", "sha256_of", "write_table"]
+__all__ = [
+    "Manifest",
+    "join",
+    "merge",
+    "read_manifest",
+    "read_table",
+    "replace_file",
+    "sha256_of",
+    "write_table",
+]
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -45,6 +54,7 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -52,6 +62,15 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise LakeError(
             f"{path}: cannot be written ({reason}); free the disk or choose another --lake"
         ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -62,7 +81,8 @@ def write_table(path: Path, table: pa.Table) -> None:
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read a Parquet file of ours; LakeError, naming it, where it is damaged."""
     try:
-        return pq.ParquetFile(path, memory_map=False).read(columns=columns)
+        with pq.ParquetFile(path, memory_map=False) as file:
+            return file.read(columns=columns)
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
@@ -85,9 +105,16 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def join(parts: list[pa.Table]) -> pa.Table:
+    """Parts one behind the other, with the newest one's columns and metadata; what others lack is null."""
+    newest = parts[-1].schema
+    alike = [part.replace_schema_metadata(newest.metadata) for part in parts]
+    return pa.concat_tables([newest.empty_table(), *alike], promote_options="default")
+
+
 def merge(table: str, parts: list[pa.Table]) -> pa.Table:
     """Parts as one table, each row once (the newest wins), in order of time."""
-    rows = pa.concat_tables([part.replace_schema_metadata(parts[-1].schema.metadata) for part in parts])
+    rows = join(parts)
     unique = list(UNIQUE_KEYS.get(table, ("timestamp",)))
     ordered = list(SORT_KEYS.get(table, ("timestamp",)))
     keys = pl.from_arrow(rows.select(list(dict.fromkeys([*unique, *ordered]))))

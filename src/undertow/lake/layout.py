@@ -10,8 +10,11 @@ from undertow.market.time import HOUR_NS, SECOND_NS
 __all__ = ["DATA", "MANIFEST", "TABLES", "HourKey", "find_hours", "part_name"]
 
 DATA = "data.parquet"
-MANIFEST = "manifest.json"
+MANIFEST = "_manifest.json"
 TABLES = ("aggtrades", "trades", "book_depth", "l2", "gaps", "features")
+
+_LOOK_UP_NS = 48 * HOUR_NS
+"""Up to this length it is cheaper to look for each hour's folder than to list all of them."""
 
 
 class HourKey(msgspec.Struct, frozen=True, order=True):
@@ -44,11 +47,31 @@ def _series(root: Path, venue: str, table: str, symbol: str, timeframe: str) -> 
 
 def part_name(number: int) -> str:
     """Name of a part of an open hour; no glob for Parquet files finds it."""
-    return f"part-{number:06d}.open"
+    return f"_part-{number:06d}.open"
 
 
-def find_hours(root: Path, venue: str, table: str, symbol: str, timeframe: str = "") -> list[HourKey]:
-    """Every hour that has a folder, oldest first."""
+def find_hours(
+    root: Path,
+    venue: str,
+    table: str,
+    symbol: str,
+    timeframe: str = "",
+    from_ns: int | None = None,
+    to_ns: int | None = None,
+) -> list[HourKey]:
+    """Every hour that has a folder and overlaps [from_ns, to_ns), oldest first; None = no bound."""
+    if from_ns is not None and to_ns is not None and to_ns - from_ns <= _LOOK_UP_NS:
+        starts = range(from_ns // HOUR_NS * HOUR_NS, to_ns, HOUR_NS)
+        keys = [HourKey(venue, table, symbol, timeframe, start) for start in starts]
+        return [key for key in keys if key.folder(root).is_dir()]
+    return [
+        key
+        for key in _listed_hours(root, venue, table, symbol, timeframe)
+        if (from_ns is None or key.end_ns > from_ns) and (to_ns is None or key.hour_ns < to_ns)
+    ]
+
+
+def _listed_hours(root: Path, venue: str, table: str, symbol: str, timeframe: str) -> list[HourKey]:
     found = []
     for folder in _series(root, venue, table, symbol, timeframe).glob("[0-9]*/[0-9]*/[0-9]*/hour=[0-9]*"):
         year, month, day = folder.parts[-4:-1]

@@ -6,21 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from undertow.errors import LakeError
 from undertow.lake.files import merge, read_manifest, read_table, sha256_of
 from undertow.lake.layout import DATA, MANIFEST, TABLES, HourKey, find_hours
 from undertow.lake.reader import Lake
 from undertow.lake.schemas import BOOK, GAPS, TRADES
+from undertow.market.time import MILLISECOND_NS
 
-__all__ = ["Finding", "audit"]
+__all__ = ["Finding", "audit", "late_rows"]
+
+Integers = NDArray[np.int64]
 
 _SCHEMAS = {"aggtrades": TRADES, "trades": TRADES, "book_depth": BOOK, "l2": BOOK, "gaps": GAPS}
+_FLOWS = ("aggtrades", "trades")
+_NAMED_IDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong."""
+    """Something to know about a file."""
 
     path: Path
     message: str
@@ -38,20 +44,36 @@ def audit(root: Path) -> list[Finding]:
     findings = [
         Finding(path, "left behind by a write that was cut off; harmless") for path in root.rglob("*.tmp")
     ]
-    for venue in lake.venues():
-        for table in TABLES:
-            for symbol in lake.symbols(venue, table):
-                names = lake.timeframes(venue, symbol) if table == "features" else [""]
-                for name in names:
-                    findings += _audit_series(lake, venue, table, symbol, name)
+    for venue, table, symbol in _series(lake):
+        for name in lake.timeframes(venue, symbol) if table == "features" else [""]:
+            for key in find_hours(root, venue, table, symbol, name):
+                findings += _audit_hour(root, key)
+        if table in _FLOWS and not any(root / venue / table / symbol in f.path.parents for f in findings):
+            findings += _audit_ids(lake, venue, table, symbol)
     return findings
 
 
-def _audit_series(lake: Lake, venue: str, table: str, symbol: str, timeframe: str) -> Iterator[Finding]:
-    for key in find_hours(lake.root, venue, table, symbol, timeframe):
-        yield from _audit_hour(lake.root, key)
-    if table in ("trades", "aggtrades"):
-        yield from _audit_ids(lake, venue, table, symbol)
+def late_rows(root: Path) -> Iterator[Finding]:
+    """Trades that came after their bar had been closed, hour by hour: stored, but left out of the fold."""
+    lake = Lake(root)
+    for venue, table, symbol in _series(lake):
+        if table not in _FLOWS:
+            continue
+        for rows in lake.read(venue, table, symbol, columns=["trade_id", "is_late"]):
+            ids = rows["trade_id"].to_numpy()[rows["is_late"].to_numpy()]
+            if len(ids):
+                named = ", ".join(map(str, ids[:_NAMED_IDS])) + (" …" if len(ids) > _NAMED_IDS else "")
+                hour_ns = rows["timestamp"][0].as_py() * MILLISECOND_NS
+                (key,) = find_hours(root, venue, table, symbol, "", hour_ns, hour_ns + 1)
+                yield Finding(key.folder(root) / DATA, f"{len(ids)} late trades, ids {named}")
+
+
+def _series(lake: Lake) -> Iterator[tuple[str, str, str]]:
+    """(venue, table, symbol) of everything in the lake."""
+    for venue in lake.venues():
+        for table in TABLES:
+            for symbol in lake.symbols(venue, table):
+                yield venue, table, symbol
 
 
 def _audit_hour(root: Path, key: HourKey) -> Iterator[Finding]:
@@ -79,22 +101,37 @@ def _audit_rows(data: Path, key: HourKey, rows: pa.Table) -> Iterator[Finding]:
     stamps = rows["timestamp"].to_numpy()
     if not rows.equals(merge(key.table, [rows])):
         yield Finding(data, "holds rows twice or out of order")
-    if len(stamps) and not key.hour_ns <= int(stamps.min()) * 10**6 <= int(stamps.max()) * 10**6 < key.end_ns:
+    first_ms, end_ms = key.hour_ns // MILLISECOND_NS, key.end_ns // MILLISECOND_NS
+    if len(stamps) and not first_ms <= int(stamps.min()) <= int(stamps.max()) < end_ms:
         yield Finding(data, "holds rows of another hour")
 
 
 def _audit_ids(lake: Lake, venue: str, table: str, symbol: str) -> Iterator[Finding]:
     """Trade ids that are missing without a gap that says so."""
-    parts = [part["trade_id"].to_numpy() for part in lake.read(venue, table, symbol)]
-    ids = np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+    hours = lake.read(venue, table, symbol, columns=["trade_id"])
+    stored = [_runs(rows["trade_id"].to_numpy()) for rows in hours]
     recorded = [
-        (row["first_id"], row["last_id"])
-        for part in lake.read(venue, "gaps", symbol)
-        for row in part.select(["first_id", "last_id", "stream"]).to_pylist()
-        if row["stream"] == table
+        np.stack([rows["first_id"].to_numpy(), rows["last_id"].to_numpy()], axis=1)[of_table]
+        for rows in lake.read(venue, "gaps", symbol, include_open=True)
+        if (of_table := np.array(rows["stream"].to_pylist()) == table).any()
     ]
-    for at in np.flatnonzero(np.diff(ids) > 1):
-        first, last = int(ids[at]) + 1, int(ids[at + 1]) - 1
-        if not any(gap_first <= first and last <= gap_last for gap_first, gap_last in recorded):
-            place = lake.root / venue / table / symbol
-            yield Finding(place, f"trade ids {first} to {last} are missing and no gap says so")
+    place = lake.root / venue / table / symbol
+    for first, last in _holes(np.concatenate(stored), recorded) if stored else []:
+        yield Finding(place, f"trade ids {first} to {last} are missing and no gap says so")
+
+
+def _runs(ids: Integers) -> Integers:
+    """(runs, 2): first and last of each run of consecutive ids."""
+    ordered = np.sort(ids)
+    breaks = np.flatnonzero(np.diff(ordered) > 1)
+    return np.stack([ordered[np.r_[0, breaks + 1]], ordered[np.r_[breaks, len(ordered) - 1]]], axis=1)
+
+
+def _holes(stored: Integers, recorded: list[Integers]) -> Iterator[tuple[int, int]]:
+    """Ranges of ids between the stored ones that no stored and no recorded range covers."""
+    known = np.concatenate([stored, *recorded])
+    reached, end = int(stored[:, 0].min()) - 1, int(stored[:, 1].max())
+    for first, last in known[np.argsort(known[:, 0], kind="stable")].tolist():
+        if reached + 1 < first <= end:
+            yield reached + 1, first - 1
+        reached = max(reached, last)

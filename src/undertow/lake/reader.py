@@ -15,7 +15,7 @@ __all__ = ["Lake", "part_files"]
 
 def part_files(folder: Path) -> list[Path]:
     """The parts of an open hour, oldest first."""
-    return sorted(folder.glob("part-*.open"))
+    return sorted(folder.glob("_part-*.open"))
 
 
 class Lake:
@@ -56,29 +56,28 @@ class Lake:
 
         With `include_open` also what the hour that is still being written holds so far.
         """
-        for key in find_hours(self.root, venue, table, symbol, timeframe):
-            if (from_ns is not None and key.end_ns <= from_ns) or (
-                to_ns is not None and key.hour_ns >= to_ns
-            ):
-                continue
-            rows = self._read_hour(key, include_open=include_open)
+        for key in find_hours(self.root, venue, table, symbol, timeframe, from_ns, to_ns):
+            rows = self._read_hour(key, columns, include_open=include_open)
             if rows is None:
                 continue
             rows = _between(rows, from_ns, to_ns)
             if rows.num_rows:
                 yield rows.select(columns) if columns else rows
 
-    def _read_hour(self, key: HourKey, *, include_open: bool) -> pa.Table | None:
-        folder = key.folder(self.root)
-        paths = [folder / DATA] if (folder / DATA).exists() else []
-        paths += part_files(folder) if include_open else []
+    def _read_hour(self, key: HourKey, columns: list[str] | None, *, include_open: bool) -> pa.Table | None:
+        data = key.folder(self.root) / DATA
+        # Parts are listed before the file that a seal turns them into: in the other order a seal in between
+        # would hide both.
+        parts = part_files(data.parent) if include_open else []
+        paths = [data, *parts] if data.exists() else parts
         if not paths:
             return None
         try:
-            parts = [read_table(path) for path in paths]
+            if paths == [data]:
+                return read_table(data, list(dict.fromkeys([*columns, "timestamp"])) if columns else None)
+            return merge(key.table, [read_table(path) for path in paths])
         except FileNotFoundError:  # sealed in the meantime; what it became is there
-            return self._read_hour(key, include_open=include_open)
-        return parts[0] if paths == [folder / DATA] else merge(key.table, parts)
+            return self._read_hour(key, columns, include_open=include_open)
 
     def manifests(self, venue: str, table: str, symbol: str, timeframe: str = "") -> list[Manifest]:
         """Manifests of the sealed hours, oldest first."""

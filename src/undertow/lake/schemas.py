@@ -33,9 +33,10 @@ TRADES = pa.schema(
         ("received_ns", pa.int64()),
         ("order_type", pa.string()),
         ("is_late", pa.bool_()),
-        ("event_ns", pa.int64()),
+        ("event_remainder_ns", pa.int64()),
     ]
 )
+"""Event time [ns] = `timestamp` · 10⁶ + `event_remainder_ns`, which is 0 where a venue counts in ms."""
 
 _SIDE = pa.list_(pa.list_(pa.float64()))
 _DERIVED = [f"{side}_vol_{depth}" for depth in (5, 10, 20) for side in ("bid", "ask")]
@@ -76,8 +77,8 @@ GAPS = pa.schema(
 )
 
 SORT_KEYS = {
-    "aggtrades": ("event_ns", "trade_id"),
-    "trades": ("event_ns", "trade_id"),
+    "aggtrades": ("timestamp", "event_remainder_ns", "trade_id"),
+    "trades": ("timestamp", "event_remainder_ns", "trade_id"),
     "gaps": ("from_ns", "stream", "first_id"),
 }
 """What rows are sorted by where it is not `timestamp` alone."""
@@ -88,6 +89,9 @@ UNIQUE_KEYS = {
     "gaps": ("from_ns", "to_ns", "stream", "first_id"),
 }
 """What tells one row from another where it is not `timestamp` alone."""
+
+
+_REPEATING = frozenset({"price", "quantity", "bids", "asks", "spread", "mid_price"})
 
 
 def instrument_metadata(instrument: Instrument) -> dict[str, str]:
@@ -110,20 +114,20 @@ def instrument_of(schema: pa.Schema) -> Instrument:
 
 
 def parquet_options(schema: pa.Schema) -> dict[str, Any]:
-    """Arguments of `pyarrow.parquet.write_table`: Snappy, with the encodings that `bench/lake_encodings.py` found.
+    """Arguments of `pyarrow.parquet.write_table`, as measured by `bench/lake_encodings.py`; always Snappy.
 
-    Integers as deltas, floats as split byte streams, words and flags as dictionaries.
+    Integers are stored as deltas. Words, and prices and quantities that repeat, as dictionaries: their
+    doubles have few distinct values but no regular bytes, so that split byte streams take three times the
+    room. Other floats are stored plainly.
     """
     encodings: dict[str, str] = {}
-    words = []
+    repeating: list[str] = []
     for field in schema:
         path, kind = field.name, field.type
         while pa.types.is_list(kind):
             path, kind = f"{path}.list.element", kind.value_type
         if pa.types.is_int64(kind):
             encodings[path] = "DELTA_BINARY_PACKED"
-        elif pa.types.is_float64(kind):
-            encodings[path] = "BYTE_STREAM_SPLIT"
-        elif pa.types.is_string(kind):
-            words.append(path)
-    return {"compression": "snappy", "use_dictionary": words or False, "column_encoding": encodings}
+        elif pa.types.is_string(kind) or field.name in _REPEATING:
+            repeating.append(path)
+    return {"compression": "snappy", "use_dictionary": repeating or False, "column_encoding": encodings}

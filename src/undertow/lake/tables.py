@@ -48,7 +48,7 @@ def trades_to_arrow(instrument: Instrument, trades: TradeColumns) -> pa.Table:
         trades.receive_ns,
         words.cast(pa.string()),
         trades.is_late,
-        trades.event_ns,
+        trades.event_ns % MILLISECOND_NS,
     ]
     return _table(columns, TRADES, instrument)
 
@@ -57,7 +57,7 @@ def arrow_to_trades(instrument: Instrument, table: pa.Table) -> TradeColumns:
     """Inverse of `trades_to_arrow`."""
     codes = pc.index_in(table["order_type"], value_set=pa.array(ORDER_TYPES)).to_numpy()
     return TradeColumns(
-        event_ns=_integers(table, "event_ns"),
+        event_ns=_integers(table, "timestamp") * MILLISECOND_NS + _integers(table, "event_remainder_ns"),
         receive_ns=_integers(table, "received_ns"),
         trade_id=_integers(table, "trade_id"),
         first_trade_id=_integers(table, "first_trade_id"),
@@ -110,8 +110,9 @@ def _derived(instrument: Instrument, book: BookColumns) -> list[pa.Array]:
     unknown = (bid_lots == 0) | (ask_lots == 0)
     price = instrument.price
     weight = bid_lots + ask_lots
+    # (bid·ask_lots + ask·bid_lots) / weight, in a form whose products of ticks and lots cannot overflow
     weighted = (
-        (bid * ask_lots + ask * bid_lots) * price.units / np.where(weight == 0, 1, weight * price.divisor)
+        (bid + (ask - bid) * (bid_lots / np.where(weight == 0, 1, weight))) * price.units / price.divisor
     )
     mids = [price.to_floats(ask - bid), (bid + ask) * price.units / (2 * price.divisor), weighted]
     return [*volumes, *imbalances, *(pa.array(values, mask=unknown) for values in mids)]

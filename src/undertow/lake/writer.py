@@ -13,6 +13,7 @@ from undertow import __version__
 from undertow.errors import LakeError
 from undertow.lake.files import (
     Manifest,
+    join,
     merge,
     read_manifest,
     read_table,
@@ -44,18 +45,21 @@ class LakeWriter:
         self._buffers: dict[HourKey, list[pa.Table]] = {}
         self._buffered_rows = 0
         self._lock = _take_lock(root / venue / "_locks" / symbol)
-        self._parts = {
-            key: numbers for key in self._all_hours() if (numbers := _part_numbers(self._folder(key)))
-        }
+        self._parts: dict[HourKey, list[int]] = {}
+        self._newest_part: dict[HourKey, int] = {}
+        """Kept when an hour is sealed: a number used again would look older than a mark that it follows."""
+        for key in self._all_hours():
+            self._take_up(key)
 
     def append(self, table: str, rows: pa.Table, timeframe: str = "") -> None:
         """Add rows, each to the hour of its `timestamp`."""
         if not rows.num_rows:
             return
         hours = rows["timestamp"].to_numpy() // _HOUR_MS
-        for hour in np.unique(hours).tolist():
+        touched = np.unique(hours).tolist()
+        for hour in touched:
             key = HourKey(self.venue, table, self.symbol, timeframe, hour * HOUR_NS)
-            inside = rows if hours[0] == hour == hours[-1] else rows.filter(pa.array(hours == hour))
+            inside = rows if len(touched) == 1 else rows.filter(pa.array(hours == hour))
             self._buffers.setdefault(key, []).append(inside)
         self._buffered_rows += rows.num_rows
         if self._buffered_rows > _BUFFERED_ROWS:
@@ -63,57 +67,70 @@ class LakeWriter:
 
     def flush(self) -> None:
         """Write everything appended so far as parts of their hours."""
-        for key, parts in self._buffers.items():
-            numbers = self._parts.setdefault(key, [])
-            number = max(numbers, default=0) + 1
-            write_table(self._folder(key) / part_name(number), pa.concat_tables(parts))
-            numbers.append(number)
-        self._buffers.clear()
-        self._buffered_rows = 0
+        for key in list(self._buffers):
+            self._flush_hour(key)
+
+    def _flush_hour(self, key: HourKey) -> None:
+        rows = self._buffers.get(key)
+        if not rows:
+            return
+        numbers = self._parts.setdefault(key, [])
+        number = max([self._newest_part.get(key, 0), *numbers]) + 1
+        write_table(self._folder(key) / part_name(number), join(rows))
+        numbers.append(number)
+        self._newest_part[key] = number
+        self._forget_buffer(key)
+
+    def _forget_buffer(self, key: HourKey) -> None:
+        self._buffered_rows -= sum(part.num_rows for part in self._buffers.pop(key, []))
 
     def seal(self, before_ns: int | None, extra: Mapping[str, Any] | None = None) -> None:
         """Turn every open hour that ends by `before_ns` (None: every one) into its one file.
 
-        `extra` goes into the manifests of the trade tables.
+        `extra` goes into the manifests.
         """
         keys = {*self._parts, *self._buffers}
         for key in sorted(key for key in keys if before_ns is None or key.end_ns <= before_ns):
-            self._seal_hour(key, dict(extra or {}) if key.table in ("trades", "aggtrades") else {})
+            self._seal_hour(key, dict(extra or {}))
 
     def _seal_hour(self, key: HourKey, extra: dict[str, Any]) -> None:
         folder = self._folder(key)
         data = folder / DATA
-        parts = [read_table(path) for path in part_files(folder)] + self._buffers.get(key, [])
         before = [read_table(data)] if data.exists() else []
+        if before:
+            self._flush_hour(key)  # parts tell the next writer that this hour was being sealed again
+        parts = [read_table(path) for path in part_files(folder)] + self._buffers.get(key, [])
         rows = merge(key.table, [*before, *parts])
         manifest = read_manifest(folder / MANIFEST)
-        changed = not before or not rows.equals(before[0], check_metadata=True)
-        if changed:
+        if not before or not rows.equals(before[0], check_metadata=True):
             write_table(data, rows)
-        if changed or manifest is None or manifest.extra != {**manifest.extra, **extra}:
-            version = (manifest.version if manifest else 0) + (1 if changed else 0)
-            described = _describe(
-                rows, data, max(1, version), {**(manifest.extra if manifest else {}), **extra}
-            )
+        described = _describe(rows, data, manifest, extra)
+        if described != manifest:
             replace_file(folder / MANIFEST, lambda file: file.write(msgspec.json.encode(described)))
         for path in part_files(folder):
             path.unlink()
         self._parts.pop(key, None)
-        self._buffered_rows -= sum(part.num_rows for part in self._buffers.pop(key, []))
+        self._forget_buffer(key)
 
     def checkpoint(self) -> dict[str, int]:
         """The newest part of each open hour; call after `flush`."""
-        return {str(self._folder(key).relative_to(self.root)): max(n) for key, n in self._parts.items() if n}
+        return {
+            str(self._folder(key).relative_to(self.root)): self._newest_part.get(key) or max(numbers)
+            for key, numbers in self._parts.items()
+            if numbers
+        }
 
     def discard_parts_after(self, mark: Mapping[str, int]) -> None:
         """Delete parts written after `checkpoint()` returned `mark`: their rows are going to come again."""
+        for key in self._all_hours():
+            self._newest_part[key] = mark.get(str(self._folder(key).relative_to(self.root)), 0)
         for key, numbers in list(self._parts.items()):
             folder = self._folder(key)
             newest = mark.get(str(folder.relative_to(self.root)), 0)
             for number in [n for n in numbers if n > newest]:
                 (folder / part_name(number)).unlink()
             self._parts[key] = [n for n in numbers if n <= newest]
-            if not self._parts[key]:
+            if not self._parts[key] and not _is_half_sealed(folder):
                 del self._parts[key]
 
     def stored_row(self, table: str, timestamp: int, timeframe: str = "") -> pa.Table | None:
@@ -133,6 +150,15 @@ class LakeWriter:
     def _folder(self, key: HourKey) -> Path:
         return key.folder(self.root)
 
+    def _take_up(self, key: HourKey) -> None:
+        """Note what a writer before left open, and clear away what it left unfinished."""
+        folder = self._folder(key)
+        for leftover in folder.glob("*.tmp"):
+            leftover.unlink()
+        numbers = _part_numbers(folder)
+        if numbers or _is_half_sealed(folder):
+            self._parts[key] = numbers
+
     def _all_hours(self) -> list[HourKey]:
         lake, found = Lake(self.root), []
         for table in TABLES:
@@ -144,24 +170,31 @@ class LakeWriter:
 
 
 def _part_numbers(folder: Path) -> list[int]:
-    return [int(path.stem.removeprefix("part-")) for path in part_files(folder)]
+    return [int(path.stem.removeprefix("_part-")) for path in part_files(folder)]
 
 
-def _describe(rows: pa.Table, data: Path, version: int, extra: dict[str, Any]) -> Manifest:
+def _is_half_sealed(folder: Path) -> bool:
+    return (folder / DATA).exists() and not (folder / MANIFEST).exists()
+
+
+def _describe(rows: pa.Table, data: Path, before: Manifest | None, extra: dict[str, Any]) -> Manifest:
+    """The manifest of `data`, which holds `rows`; `before` is the one that it replaces."""
     stamps = rows["timestamp"]
     name = next((n for n in ("trade_id", "last_update_id") if n in rows.column_names), None)
     ids = rows[name].to_numpy() if name else np.array([-1])
+    digest = sha256_of(data)
+    version = 1 if before is None else before.version + (before.sha256 != digest)
     return Manifest(
         rows=rows.num_rows,
         first_timestamp=stamps[0].as_py(),
         last_timestamp=stamps[-1].as_py(),
         first_id=int(ids.min()),
         last_id=int(ids.max()),
-        sha256=sha256_of(data),
+        sha256=digest,
         schema_version=SCHEMA_VERSION,
         code_version=__version__,
         version=version,
-        extra=extra,
+        extra={**(before.extra if before else {}), **extra},
     )
 
 

@@ -51,7 +51,9 @@ def load_artefact(folder: Path) -> Artefact:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LakeError(f"{folder} holds no stored model: {error}; run `undertow train`") from error
     if name not in MODELS:
-        raise LakeError(f"{folder} holds a model of the unknown kind {name!r}; train it again with this version")
+        raise LakeError(
+            f"{folder} holds a model of the unknown kind {name!r}; train it again with this version"
+        )
     if found != expected:
         raise LakeError(f"{folder / MODEL_FILE} was changed since it was stored; train it again")
     return Artefact(name, MODELS[name].load(folder / MODEL_FILE), record)

@@ -62,7 +62,9 @@ class Boosting:
             valid_sets=[fitted.create_valid(check.features, check.classes)] if len(check) else None,
             callbacks=[stop] if len(check) else None,
         )
-        self._booster = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
+        self._booster = lightgbm.Booster(
+            model_str=booster.model_to_string(num_iteration=booster.best_iteration)
+        )
         return self
 
     @property

@@ -58,7 +58,8 @@ def open_history(lake: Lake, venue: str, symbol: str) -> StoredHistory:
         first = next(lake.read(venue, table, symbol, include_open=True), None)
         if first is None:
             continue
-        extras = [manifest.extra for manifest in lake.manifests(venue, table, symbol)]
+        tables = (table, "book_depth", "l2", "gaps")
+        extras = [m.extra for name in tables for m in lake.manifests(venue, name, symbol)]
         closed_ns = max((int(extra.get("closed_ns", 0)) for extra in extras), default=0)
         stored = next((extra["settings"] for extra in reversed(extras) if "settings" in extra), {})
         settings = msgspec.convert({**stored, "flow": table}, SamplerSettings)

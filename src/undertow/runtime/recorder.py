@@ -63,8 +63,7 @@ class SymbolRecorder:
 
     def record(self, receive_ns: int, frame: bytes) -> None:
         """Append a frame to the journal and to the block to be folded."""
-        line = self._journal.append(receive_ns, frame)
-        self._block.append(line)
+        self._block.append(self._journal.append(receive_ns, frame))
 
     def process(self) -> None:
         """Fold everything recorded so far; from then on it is on disk."""

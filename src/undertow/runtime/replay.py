@@ -111,7 +111,7 @@ def replay(
         started = time.perf_counter()
         for chunk in _paced(_all(first, chunks), speed):
             _fold(done, chunk)
-            writer.seal(done.pipeline.sampler.closed_ns // HOUR_NS * HOUR_NS)
+            _seal_finished(writer, done.pipeline)
             if on_progress is not None:
                 on_progress(done.pipeline.counts.frames)
         writer.seal(None, extra=done.pipeline.provenance())
@@ -120,6 +120,11 @@ def replay(
         writer.close()
     _check_book(done, recording)
     return done
+
+
+def _seal_finished(writer: LakeWriter, pipeline: Pipeline) -> None:
+    """Seal the hours in which nothing can happen any more."""
+    writer.seal(pipeline.sampler.closed_ns // HOUR_NS * HOUR_NS, pipeline.provenance())
 
 
 def _all(first: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:

@@ -43,6 +43,8 @@ NO_TICK = -1
 REFUSED = -1
 """Handle of an order that the book cannot hold."""
 _NOTHING = -1
+PUBLIC, MAKER = range(2)
+"""Owners: the many, who come and go, and the market maker."""
 
 # Columns of Book.orders.
 TICK, LOTS, SIDE, NEXT, PREVIOUS, PLACE, HANDLE, OWNER = range(8)

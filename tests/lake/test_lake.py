@@ -1,3 +1,4 @@
+import os
 import threading
 from collections import Counter
 from dataclasses import fields
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from undertow.errors import LakeError
-from undertow.lake import files, tables
+from undertow.lake import tables
 from undertow.lake.layout import HourKey
 from undertow.lake.quality import audit
 from undertow.lake.reader import Lake
@@ -100,7 +101,7 @@ def test_trades_come_back_to_the_last_lot(tick: str, lot: str, values: Any) -> N
     instrument = Instrument("v", "S", tick, lot)
     columns = {f.name: values for f in fields(TradeColumns)}
     columns |= {"is_buyer_maker": values % 2 == 0, "is_late": values % 3 == 0}
-    trades = TradeColumns(**{**columns, "order_type": (values % 5).astype(np.uint8)})  # type: ignore[arg-type]
+    trades = TradeColumns(**{**columns, "order_type": (values % 5).astype(np.uint8)})
     table = tables.trades_to_arrow(instrument, trades)
     back = tables.arrow_to_trades(instrument_of(table.schema), table)
     for f in fields(TradeColumns):
@@ -109,7 +110,7 @@ def test_trades_come_back_to_the_last_lot(tick: str, lot: str, values: Any) -> N
 
 def test_derived_book_columns_by_hand() -> None:
     book = BookColumns(
-        **{f.name: np.zeros(1, np.int64) for f in fields(BookColumns) if not f.name[:4] in ("bid_", "ask_")},
+        **{f.name: np.zeros(1, np.int64) for f in fields(BookColumns) if f.name[:4] not in ("bid_", "ask_")},
         bid_ticks=np.array([[1000, 990, 980]]),
         bid_lots=np.array([[2000, 3000, 5000]]),
         ask_ticks=np.array([[1010, 1020, 1030]]),
@@ -268,7 +269,7 @@ def test_a_full_disk_harms_nothing_that_was_written(tmp_path: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(LakeError, match=r"No space left on device.*--lake"):
             lake.seal(None)
     lake.close()

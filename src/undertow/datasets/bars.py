@@ -30,7 +30,8 @@ class SymbolBars:
         missing = [name for name in REQUIRED_COLUMNS if name not in self.frame.columns]
         if missing:
             raise InputError(
-                f"{self.symbol}: the feature bars have no column {', '.join(missing)}; compute the features again"
+                f"{self.symbol}: the feature bars have no column {', '.join(missing)}; "
+                "compute the features again"
             )
         if any(self.frame[name].null_count() for name in ("timestamp", "known_ns")):
             raise InputError(f"{self.symbol}: timestamp or known_ns is null in some bar; a bar needs both")

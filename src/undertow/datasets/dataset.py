@@ -82,4 +82,5 @@ def concatenate(parts: Sequence[Dataset]) -> Dataset:
     if any(part.feature_names != parts[0].feature_names for part in parts):
         raise ValueError("datasets with different features cannot be joined")
     columns = [arrays_of(part) for part in parts]
-    return replace(parts[0], **{name: np.concatenate([c[name] for c in columns]) for name in columns[0]})
+    joined: dict[str, Any] = {name: np.concatenate([c[name] for c in columns]) for name in columns[0]}
+    return replace(parts[0], **joined)

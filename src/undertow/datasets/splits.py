@@ -22,7 +22,7 @@ class Windows:
     valid_ns: int
     test_ns: int
     step_ns: int
-    """From one fold's test window to the next; not shorter than the test window, so no row is tested twice."""
+    """From one fold's test window to the next; no shorter than the window, so no row is tested twice."""
     anchored: bool = False
     """True: training starts at the first row in every fold; false: the training window rolls."""
     embargo_ns: int = 0
@@ -54,7 +54,7 @@ class Fold:
 def purged(
     start_ns: Integers, end_ns: Integers, rows: Integers, block_start_ns: int, embargo_ns: int
 ) -> Integers:
-    """Those `rows` whose closed label interval [t0, t1], with the embargo behind it, ends before the block."""
+    """Those `rows` whose closed label interval [t0, t1], and the embargo after it, end before the block."""
     overlaps = (end_ns[rows] + embargo_ns >= block_start_ns) | (start_ns[rows] >= block_start_ns)
     return rows[~overlaps]
 
@@ -62,7 +62,7 @@ def purged(
 def walk_forward_folds(dataset: Dataset, windows: Windows) -> Iterator[Fold]:
     """Folds from the first row on, until no row is left to test; the last test window may be cut short.
 
-    The dataset is sorted by decision time. Raises InputError where the rows do not reach the first test window.
+    The dataset is sorted by decision time. Raises InputError where its rows do not reach the first test.
     """
     start_ns, end_ns = dataset.start_ns, dataset.end_ns
     if np.any(np.diff(start_ns) < 0):

@@ -1,8 +1,8 @@
-"""Intervals under dependence: whole blocks of time are drawn, all symbols of an instant and all rows together.
+"""Intervals under dependence: whole blocks of time are drawn, all symbols of an instant together.
 
-Circular moving blocks (Politis and Romano 1992) over sums per time slot: every score here is a function of sums,
-so a resample costs one addition a block. Predictions are held fixed; the interval is that of the test sample,
-not of fitting again.
+Circular moving blocks (Politis and Romano 1992) over sums per time slot: every score here is a function of
+sums, so a resample costs one addition a block. Predictions are held fixed; the interval is that of the test
+sample, not of fitting again.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 HORIZONS_A_BLOCK = 4
-"""A block of one horizon misses a third of the variance that overlapping labels add, one of four a twelfth."""
+"""A block of one horizon misses a third of the variance that overlapping labels add, of four a twelfth."""
 FEWEST_BLOCKS = 10
 
 
@@ -57,7 +57,7 @@ class Blocks:
 
 
 def autocorrelation_length(series: Floats) -> int:
-    """First lag at which the autocorrelation of (n,) values is within 2/√n of zero; at least 1, at most n // 2."""
+    """First lag at which the autocorrelation of (n,) values is within 2/√n of zero, in [1, n // 2]."""
     n = len(series)
     centred = series - series.mean() if n else series
     variance = float(centred @ centred)
@@ -113,7 +113,7 @@ def estimate(value: float, resampled: Floats, blocks: Blocks, confidence: float)
 def effective_size(correct_sums: Floats, row_sums: Floats, rows: int, disjoint_labels: int) -> float:
     """How many independent decisions the interval is worth (Kish's design effect), in [1, disjoint labels].
 
-    p(1 − p) over the resampled variance of the share of correct decisions: `correct_sums`, `row_sums` (resamples,).
+    p(1 − p) over the resampled variance of the share of correct decisions; both sums are (resamples,).
     """
     share = np.divide(correct_sums, row_sums, out=np.zeros_like(correct_sums), where=row_sums > 0)
     mean, variance = float(share.mean()), float(share.var())

@@ -1,8 +1,8 @@
 """What decisions would have earned at the quotes that could be had, before and after costs.
 
-Accounting is per decision: every up or down decision opens a position of one unit of notional of its own at the
-first quote after it was known, and closes it at the label's end. Positions of successive decisions overlap;
-sizes do not add up to an account's. A flat decision earns nothing and is counted.
+Accounting is per decision: every up or down decision opens a position of one unit of notional of its own at
+the first quote after it was known, and closes it at the label's end. Positions of successive decisions
+overlap; sizes do not add up to an account's. A flat decision earns nothing and is counted.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """n decisions, each array (n,); 0 where the decision was flat, or where a quote was unknown and none was made."""
+    """n decisions, each array (n,); 0 where the decision was flat or a quote was unknown."""
 
     gross_bps: Floats
     """Mid to mid over the holding time, no costs [bps of the entry price]."""
@@ -36,9 +36,9 @@ class Outcomes:
 
 
 def outcomes(dataset: Dataset, predicted: Integers, taker_fee_bps: float) -> Outcomes:
-    """Result of acting on each of the predicted classes (n,), with a taker fee [bps of notional] on each side."""
+    """Result of acting on each predicted class (n,), with a taker fee [bps of notional] on each side."""
     quotes = np.stack([dataset.entry_bid, dataset.entry_ask, dataset.exit_bid, dataset.exit_ask])
-    tradable = np.isfinite(quotes).all(axis=0) & (quotes > 0).all(axis=0)
+    tradable: NDArray[np.bool_] = np.all(np.isfinite(quotes) & (quotes > 0), axis=0)
     entry_bid, entry_ask, exit_bid, exit_ask = np.where(tradable, quotes, 1.0)
     long, short = predicted == UP, predicted == DOWN
     acts = (long | short) & tradable

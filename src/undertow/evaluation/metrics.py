@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Macro-F1 over the three classes, Matthews correlation, balanced accuracy over the classes that occur."""
+    """Macro-F1 over the three classes, Matthews correlation, balanced accuracy over those that occur."""
 
     macro_f1: float
     mcc: float
@@ -54,7 +54,7 @@ def matthews_of(confusion: Floats) -> Floats:
 
 
 def direction_of(confusion: Floats) -> Floats:
-    """Matthews correlation of up against down alone, of (…, 3, 3) counts: rows flat in truth or forecast left out.
+    """Matthews correlation of up against down alone, of (…, 3, 3) counts; flat rows are left out.
 
     Foretelling how much the price moves lifts a score of three classes but not this one.
     """

@@ -18,9 +18,9 @@ Floats = NDArray[np.float64]
 
 
 def martingale_bars(bars: Sequence[SymbolBars], seed: int) -> list[SymbolBars]:
-    """The same bars with each bar's mid return given a random sign, so that volatility stays and direction goes.
+    """The same bars with each bar's mid return flipped at random: volatility stays and direction goes.
 
-    Symbols share the sign of an instant, so how they move together stays too. Only `mid_price` is changed.
+    Symbols share the flip of an instant, so how they move together stays too. Only `mid_price` is changed.
     """
     slots = [open_ns(symbol) // symbol.length_ns for symbol in bars]
     first = min(int(slot[0]) for slot in slots)

@@ -27,9 +27,10 @@ def judge_report(
     if unsound is not None:
         return Verdict(has_edge=False, earns=False, text=unsound)
     unbeaten = [name for name, difference in against.items() if difference.low <= 0]
-    edge = _edge(row, against, unbeaten, level)
+    has_edge = not unbeaten and row.direction.low > 0
     earns = row.net_bps is not None and row.net_bps.low > 0
-    return Verdict(not unbeaten, earns and not unbeaten, f"{edge} {_money(row, taker_fee_bps, level)}")
+    text = f"{_edge(row, against, unbeaten, level)} {_money(row, taker_fee_bps, level)}"
+    return Verdict(has_edge=has_edge, earns=has_edge and earns, text=text)
 
 
 def _unsound(row: ReportRow, suspects: Sequence[str], blocks: int) -> str | None:
@@ -39,8 +40,8 @@ def _unsound(row: ReportRow, suspects: Sequence[str], blocks: int) -> str | None
         )
     if row.mcc.value > TOO_GOOD_MCC:
         return (
-            f"Do not trust this: {row.name} scores MCC {row.mcc.value:.2f}, more than any honest forecast does. "
-            "Look for a feature that knows the future."
+            f"Do not trust this: {row.name} scores MCC {row.mcc.value:.2f}, more than any honest forecast "
+            "does. Look for a feature that knows the future."
         )
     if blocks < FEWEST_BLOCKS:
         return (
@@ -52,6 +53,11 @@ def _unsound(row: ReportRow, suspects: Sequence[str], blocks: int) -> str | None
 
 def _edge(row: ReportRow, against: Mapping[str, Estimate], unbeaten: Sequence[str], level: str) -> str:
     difference = _signed(row.mcc_difference, 3)
+    if not unbeaten and row.direction.low <= 0:
+        return (
+            f"No edge in direction: {row.name} foretells how much the price moves, not where to; MCC of up "
+            f"against down alone {_signed(row.direction, 3)}, {level}."
+        )
     if not unbeaten:
         return (
             f"{row.name} beats every baseline: paired MCC difference to the best of them "

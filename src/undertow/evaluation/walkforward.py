@@ -1,4 +1,4 @@
-"""Walk-forward: a model, its baselines and its nulls over the same folds, judged on the same blocks of time."""
+"""Walk-forward: a model, its baselines and its nulls over the same folds and the same blocks of time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,13 +22,13 @@ from undertow.evaluation.verdict import judge_report
 from undertow.labels.thresholds import Threshold, fit_threshold
 from undertow.models.base import class_shares, decide
 from undertow.models.catalogue import find_model
+from undertow.models.training import FEWEST_TRAINING_ROWS
 
 __all__ = ["MARTINGALE", "WalkForwardSettings", "fold_rows", "walk_forward"]
 
 Integers = NDArray[np.int64]
 
 MARTINGALE, SHUFFLED, RANDOM = "martingale_null", "shuffled_classes", "random_same_turnover"
-FEWEST_TRAINING_ROWS = 200
 DRAWS = 10
 """Draws of each row that is pure chance, so that the row shows what chance gives, not one lucky draw."""
 
@@ -68,7 +68,7 @@ class WalkForwardSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What every fold needs, and what was said so far: rows, true and predicted classes by name, one array a fold."""
+    """What every fold needs, and what was said so far."""
 
     settings: WalkForwardSettings
     dataset: Dataset
@@ -77,6 +77,7 @@ class _Run:
     horizon_slots: int
     tell: Callable[[str], None]
     said: dict[str, list[tuple[Integers, Integers, Integers]]] = field(default_factory=dict)
+    """Name → test rows, their true and their predicted classes, a fold at a time."""
 
     def note(self, name: str, fold: Fold, true: Integers, predicted: Integers | None) -> None:
         """Keep the predictions of a fold's test rows; None = that baseline has no input here."""
@@ -92,8 +93,9 @@ def walk_forward(
 ) -> WalkForwardReport:
     """Judge `settings.model` on the bars of all symbols together.
 
-    In each fold the threshold, scalers, class shares and stopping points come from its training and validation
-    windows only. `on_step` is told what is being fitted. Raises InputError where the data allow no fold.
+    In each fold the threshold, scalers, class shares and stopping points come from its training and
+    validation windows only. `on_step` is told what is being fitted. Raises InputError where the data allow
+    no fold.
     """
     dataset = build_dataset(bars, features, settings.dataset)
     run = _Run(
@@ -111,7 +113,8 @@ def walk_forward(
     ]
     if not run.said:
         raise InputError(
-            f"no fold could be judged: {records[0].skipped}; collect for longer or change threshold or windows"
+            f"no fold could be judged: {records[0].skipped}; "
+            "collect for longer or change threshold or windows"
         )
     run.tell("intervals")
     return _report(run, bars, windows, records)

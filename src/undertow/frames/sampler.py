@@ -188,12 +188,15 @@ class Sampler:
         sampled = rows.grid_ns <= closed_ns
         self._pending_samples = rows.take(~sampled)
         self._recent_gaps += gaps
-        still_open = [tracker.open_gap(closed_ns) for tracker in self._trackers.values()]
-        still_open.append(self.book.open_gap(closed_ns))
-        known = self._recent_gaps + [gap for gap in still_open if gap is not None]
+        known = self._recent_gaps + self.open_gaps()
         frames = self._fold.advance(ready, rows.take(sampled), known, closed_ns)
         self._recent_gaps = [gap for gap in self._recent_gaps if gap.counted_to_ns > closed_ns]
         return frames
+
+    def open_gaps(self) -> list[Gap]:
+        """Gaps that have not ended, as far as bars are closed."""
+        gaps = [tracker.open_gap(self.closed_ns) for tracker in self._trackers.values()]
+        return [gap for gap in (*gaps, self.book.open_gap(self.closed_ns)) if gap is not None]
 
     def to_arrays(self) -> Arrays:
         """Everything carried, as arrays: what `restore` needs to go on with the same bits."""

@@ -44,7 +44,7 @@ def gap_free_stretches(open_ns: Integers, gap_fraction: Floats, length_ns: int) 
 
 
 def rows_at(open_ns: Integers, stretch: Integers, offset_ns: int) -> Integers:
-    """Row of the bar `offset_ns` later (earlier where negative), by time; −1 where it is missing or past a gap."""
+    """Row of the bar `offset_ns` later (earlier if negative), by time; −1 where missing or past a gap."""
     if len(open_ns) == 0:
         return np.empty(0, dtype=np.int64)
     wanted = open_ns + offset_ns

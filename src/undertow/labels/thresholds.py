@@ -17,7 +17,7 @@ UNLABELLED = -1
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Returns beyond ±`bps` are up or down, the others flat. The same on both sides, so up always means gain."""
+    """Returns beyond ±`bps` are up or down, others flat. The same on both sides, so up always means gain."""
 
     bps: float
 

@@ -59,7 +59,7 @@ def late_rows(root: Path) -> Iterator[Finding]:
     for venue, table, symbol in _series(lake):
         if table not in _FLOWS:
             continue
-        for rows in lake.read(venue, table, symbol, columns=["trade_id", "is_late"]):
+        for rows in lake.read(venue, table, symbol, columns=["timestamp", "trade_id", "is_late"]):
             ids = rows["trade_id"].to_numpy()[rows["is_late"].to_numpy()]
             if len(ids):
                 named = ", ".join(map(str, ids[:_NAMED_IDS])) + (" …" if len(ids) > _NAMED_IDS else "")

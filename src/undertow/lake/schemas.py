@@ -38,7 +38,7 @@ TRADES = pa.schema(
 )
 """Event time [ns] = `timestamp` · 10⁶ + `event_remainder_ns`, which is 0 where a venue counts in ms."""
 
-_SIDE = pa.list_(pa.list_(pa.float64()))
+_SIDE = pa.list_(pa.field("element", pa.list_(pa.field("element", pa.float64()))))  # as Parquet names them
 _DERIVED = [f"{side}_vol_{depth}" for depth in (5, 10, 20) for side in ("bid", "ask")]
 _DERIVED += [f"imbalance_{depth}" for depth in (5, 10, 20)] + ["spread", "mid_price", "weighted_mid"]
 

@@ -26,7 +26,8 @@ Floats = NDArray[np.float64]
 
 def _table(columns: list[pa.Array], schema: pa.Schema, instrument: Instrument) -> pa.Table:
     described = schema.with_metadata(instrument_metadata(instrument))
-    return pa.Table.from_arrays([pa.array(column) for column in columns], schema=described)
+    arrays = [pa.array(column).cast(field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=described)
 
 
 def _integers(table: pa.Table, name: str) -> Integers:

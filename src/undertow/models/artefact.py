@@ -18,7 +18,7 @@ MODEL_FILE, RECORD_FILE = "model.bin", "model.json"
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A fitted model, its catalogue name and its record (label, threshold, class shares, dataset manifest)."""
+    """A fitted model, its catalogue name and its record (label, threshold, class shares, manifest)."""
 
     name: str
     model: Model

@@ -43,7 +43,7 @@ class Model(Protocol):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """What `save` wrote; predictions are equal to the last bit. Raises LakeError where it cannot be read."""
+        """What `save` wrote, its predictions equal to the last bit. Raises LakeError if it cannot be read."""
         ...
 
 
@@ -67,4 +67,5 @@ def decide(probabilities: Floats, training_shares: Floats) -> Integers:
     that training never saw is never chosen.
     """
     weight = np.divide(1.0, training_shares, out=np.zeros_like(training_shares), where=training_shares > 0)
-    return np.argmax(probabilities * weight, axis=1).astype(np.int64)
+    chosen: Integers = np.argmax(probabilities * weight, axis=1).astype(np.int64)
+    return chosen

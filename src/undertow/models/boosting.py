@@ -25,14 +25,14 @@ HEADER_END = "\n"
 class BoostingSettings:
     """Small trees with large leaves, because market labels are mostly noise."""
 
-    trees: int = 120
-    leaves: int = 15
+    trees: int = 150
+    leaves: int = 7
     learning_rate: float = 0.05
     min_rows_in_leaf: int = 100
     features_per_tree: float = 0.6
     l2: float = 5.0
     bins: int = 63
-    patience: int = 20
+    patience: int = 30
     """Trees without progress on the validation block after which fitting stops."""
     threads: int = 2
 

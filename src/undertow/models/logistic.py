@@ -62,7 +62,8 @@ class Logistic:
         """Probabilities (n, 3) of rows (n, k)."""
         score = self._standardise(features) @ self._weights.T + self._bias
         raised = np.exp(score - score.max(axis=1, keepdims=True))
-        return raised / raised.sum(axis=1, keepdims=True)
+        probabilities: Floats = raised / raised.sum(axis=1, keepdims=True)
+        return probabilities
 
     def save(self, path: Path) -> None:
         """Write the arrays to one `.npz` file."""

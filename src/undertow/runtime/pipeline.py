@@ -107,6 +107,12 @@ class Pipeline:
         if len(late_ns):
             amend_late_counts(lake, late_ns, sampled.late_closed_ns, self.settings.timeframes_ns)
 
+    def finish(self) -> None:
+        """The recording ends here, perhaps for good: store the gaps that are still open as far as they reach."""
+        gaps = self.sampler.open_gaps()
+        if gaps:
+            self._lake.append("gaps", gaps_to_arrow(self.instrument, gaps))
+
     def provenance(self) -> dict[str, Any]:
         """What a batch run needs to know of this one: how far bars are complete, and the settings."""
         return {"closed_ns": self.sampler.closed_ns, "settings": msgspec.to_builtins(self.settings)}

@@ -53,7 +53,12 @@ class SymbolRecorder:
         self._block: list[bytes] = []
         self._saved_ns = 0
         self._sealed_ns = 0
-        self.recovered_frames = self._recover(journal)
+        try:
+            self.recovered_frames = self._recover(journal)
+        except BaseException:
+            self._journal.close()
+            self._lake.close()
+            raise
         self._pipeline.on_bars = on_bars
 
     @property
@@ -99,6 +104,7 @@ class SymbolRecorder:
         """Fold the rest and seal everything."""
         self.process()
         self._journal.flush(sync=True)
+        self._pipeline.finish()
         self._lake.flush()
         self._save()
         self._lake.seal(None, extra=self._pipeline.provenance())

@@ -114,6 +114,7 @@ def replay(
             _seal_finished(writer, done.pipeline)
             if on_progress is not None:
                 on_progress(done.pipeline.counts.frames)
+        done.pipeline.finish()
         writer.seal(None, extra=done.pipeline.provenance())
         done.seconds = time.perf_counter() - started
     finally:

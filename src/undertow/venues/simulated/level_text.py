@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.compiled import kernel
-from undertow.venues.simulated.matching import BID, Book, level_lots
 from undertow.venues.simulated.listings import Listing
+from undertow.venues.simulated.matching import BID, Book, level_lots
 
 __all__ = ["changed_levels_text", "levels_text", "new_marks", "new_text", "text_format"]
 
@@ -83,7 +83,14 @@ def _sort(values: Integers) -> None:
 
 @kernel
 def _write_changed(
-    book: Book, side: int, start: int, stop: int, marks: Integers, ticks: Integers, out: Text, scales: Integers
+    book: Book,
+    side: int,
+    start: int,
+    stop: int,
+    marks: Integers,
+    ticks: Integers,
+    out: Text,
+    scales: Integers,
 ) -> int:
     """Write the levels of a side that rows start..stop of the log name, by price; the length of the text."""
     span = book.levels.shape[0]

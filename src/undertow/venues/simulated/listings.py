@@ -106,7 +106,9 @@ LISTINGS: dict[str, Listing] = {
 def find_listing(symbol: str) -> Listing:
     """The market of a symbol; raises InputError where it is not listed."""
     if symbol not in LISTINGS:
-        raise InputError(f"the simulated exchange does not list {symbol!r}; choose among {', '.join(LISTINGS)}")
+        raise InputError(
+            f"the simulated exchange does not list {symbol!r}; choose among {', '.join(LISTINGS)}"
+        )
     return LISTINGS[symbol]
 
 

@@ -4,14 +4,14 @@ A latent fair value F (whole ticks) jumps at self-exciting times. A market maker
 F − h and F + h within the same millisecond, so that at every published instant the mid is exactly F: no
 bounce, no imbalance of the queues moves it. A jump is up with probability
 
-    1/2 + signal · tanh(flow / scale) / 2          flow: signed market-order volume, half-life FLOW_HALF_LIFE_MS
+    1/2 + signal · tanh(flow / scale) / 2          flow: signed market-order volume, half-life 5 s
 
-At signal = 0 the sign is a fair coin, independent of all that came before: the mid is a martingale with respect
-to everything that can be seen, whatever sizes, arrival times, spreads and queues do.
+At signal = 0 the sign is a fair coin, independent of all that came before: the mid is a martingale with
+respect to everything that can be seen, whatever sizes, arrival times, spreads and queues do.
 
 The others place and cancel limit orders (distances and sizes after power laws) and send market orders whose
-sign persists; a market order raises the rate of further ones for a while (Hawkes process with exponential kernel,
-simulated by thinning: Ogata 1981), and so does a jump for further jumps, which clusters volatility.
+sign persists; a market order raises the rate of further ones for a while (Hawkes process with exponential
+kernel, simulated by thinning: Ogata 1981), and so does a jump for further jumps, which clusters volatility.
 """
 
 import math
@@ -27,11 +27,11 @@ from undertow.venues.simulated.matching import (
     BID,
     BID_LEVELS,
     HANDLE,
+    MAKER,
     NO_TICK,
     NOW_MS,
     OWNER,
     PUBLIC,
-    MAKER,
     RESTING,
     TICK,
     UPDATE_ID,
@@ -115,8 +115,8 @@ class FlowState(NamedTuple):
     maker: Integers
     """(2, 3): handles of the market maker's orders."""
     tops: Integers
-    """(rows, 6): time [ms], update id, best bid, its lots, best ask, its lots, wherever one has changed; row 0
-    is what was there before."""
+    """(rows, 6): time [ms], update id, best bid, its lots, best ask, its lots, wherever one has changed;
+    row 0 is what was there before."""
 
 
 def new_flow(fair_ticks: int, start_ms: int, *, rows: int = 1 << 15) -> FlowState:
@@ -275,9 +275,7 @@ def _rates(book: Book, flow: FlowState, habits: Habits) -> tuple[float, float, f
 
 
 @kernel
-def _act(
-    book: Book, flow: FlowState, rng: np.random.Generator, habits: Habits, floor_ticks: int
-) -> bool:
+def _act(book: Book, flow: FlowState, rng: np.random.Generator, habits: Habits, floor_ticks: int) -> bool:
     """Let what happens at the candidate time happen; False where the candidate is rejected."""
     rates = _rates(book, flow, habits)
     pick = rng.random() * flow.reals[BOUND]

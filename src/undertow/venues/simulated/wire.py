@@ -56,7 +56,7 @@ class Mark(NamedTuple):
 
     time_ms: int
     price: str
-    index: str
+    index_price: str
     rate: str
     next_funding_ms: int
 
@@ -93,9 +93,7 @@ def aggregate_trade(listing: Listing, item: Aggregate) -> bytes:
     ).encode()
 
 
-def trade(
-    listing: Listing, identity: int, time_ms: int, ticks: int, lots: int, buyer_is_maker: int
-) -> bytes:
+def trade(listing: Listing, identity: int, time_ms: int, ticks: int, lots: int, buyer_is_maker: int) -> bytes:
     """A `trade` event, one fill."""
     return (
         f'{{"e":"trade","E":{time_ms},"T":{time_ms},"s":"{listing.symbol}","t":{identity},'
@@ -120,7 +118,7 @@ def mark_price(symbol: str, mark: Mark) -> bytes:
     """A `markPriceUpdate` event."""
     return (
         f'{{"e":"markPriceUpdate","E":{mark.time_ms},"s":"{symbol}","p":"{mark.price}","ap":"{mark.price}",'
-        f'"P":"{mark.index}","i":"{mark.index}","r":"{mark.rate}","T":{mark.next_funding_ms},"st":1}}'
+        f'"P":"{mark.index_price}","i":"{mark.index_price}","r":"{mark.rate}","T":{mark.next_funding_ms},"st":1}}'
     ).encode()
 
 

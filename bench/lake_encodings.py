@@ -1,9 +1,9 @@
 """Claim: stored trades take ≤ 0.4 of the bytes of pyarrow's defaults, written and read ≥ 1.9 × as fast.
 
-It holds for an hour or more of a busy symbol (a day of aggregated trades of the public archive); the capture's
-six minutes are too few for its rates. Book samples are mostly the levels' own entropy: there ours is the
-smallest, at about the rate of the defaults. All contenders hold the same rows and columns, compress with Snappy
-and run on one core. The size of each stands behind its name.
+It holds for a day of aggregated trades of the public archive; the six minutes of the capture are too few for
+its rates. Book samples are mostly the entropy of their levels: there ours is the smallest, at about the rate
+of the defaults. All contenders hold the same rows and columns, compress with Snappy and run on one core. The
+size of each stands behind its name.
 """
 
 import io
@@ -126,8 +126,7 @@ def _archived() -> pa.Table:
     delay_ns = np.random.default_rng(1).integers(30 * MILLISECOND_NS, 39 * MILLISECOND_NS, count)
     trades = TradeColumns(
         event_ns=event_ns,
-        receive_ns=event_ns
-        + np.random.default_rng(1).integers(30 * MILLISECOND_NS, 39 * MILLISECOND_NS, count),
+        receive_ns=event_ns + delay_ns,
         trade_id=rows["agg_trade_id"].to_numpy(),
         first_trade_id=rows["first_trade_id"].to_numpy(),
         last_trade_id=rows["last_trade_id"].to_numpy(),

@@ -115,12 +115,14 @@ def new_book(
 @kernel
 def best(book: Book, side: int) -> int:
     """Best tick of a side, NO_TICK if it is empty."""
+    book = borrowed(book)
     return int(book.meta[BEST_BID + side])
 
 
 @kernel
 def level_lots(book: Book, side: int, tick: int) -> int:
     """Quantity resting at a price; 0 where there is none."""
+    book = borrowed(book)
     slot = book.levels[tick & (book.levels.shape[0] - 1)]
     if slot[COUNT] == 0:
         return 0
@@ -131,6 +133,7 @@ def level_lots(book: Book, side: int, tick: int) -> int:
 @kernel
 def is_resting(book: Book, handle: int) -> bool:
     """Whether the order is still in the book."""
+    book = borrowed(book)
     return handle > 0 and bool(book.orders[handle % book.orders.shape[0], HANDLE] == handle)
 
 
@@ -146,6 +149,7 @@ def has_room(book: Book, rows: int) -> bool:
 @kernel
 def _log_change(book: Book, side: int, tick: int) -> None:
     """Note that a level changed. Update ids are sparse, as if other symbols drew from the same sequence."""
+    book = borrowed(book)
     meta = book.meta
     last = meta[UPDATE_ID]
     meta[UPDATE_ID] = last + 1 + ((last * 40_503) >> 5 & 31)
@@ -158,6 +162,7 @@ def _log_change(book: Book, side: int, tick: int) -> None:
 @kernel
 def _find_best(book: Book, side: int, tick: int) -> None:
     """Look from an emptied level away from the other side for the next one."""
+    book = borrowed(book)
     meta = book.meta
     if meta[BID_LEVELS + side] == 0:
         meta[BEST_BID + side] = NO_TICK
@@ -172,6 +177,7 @@ def _find_best(book: Book, side: int, tick: int) -> None:
 @kernel
 def _remove(book: Book, slot: int) -> None:
     """Take an order out of its queue and free its slot; the level's total is already right."""
+    book = borrowed(book)
     orders, meta = book.orders, book.meta
     order = orders[slot]
     tick, side, place = order[TICK], order[SIDE], order[PLACE]
@@ -250,6 +256,7 @@ def cancel(book: Book, handle: int) -> int:
 @kernel
 def _fill(book: Book, slot: int, lots: int, cause: int) -> None:
     """Fill a resting order with `lots`, at its price."""
+    book = borrowed(book)
     meta = book.meta
     order = book.orders[slot]
     side, tick = order[SIDE], order[TICK]
@@ -300,6 +307,7 @@ def submit_limit(book: Book, side: int, tick: int, lots: int, owner: int) -> int
 @kernel
 def set_anchor(book: Book, tick: int) -> int:
     """Move the range of prices that the book holds; the orders outside are cancelled. Their number."""
+    book = borrowed(book)
     span = book.levels.shape[0]
     book.meta[ANCHOR] = tick
     cancelled = 0

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.compiled import kernel
+from undertow.compiled import borrowed, kernel
 from undertow.venues.simulated.matching import (
     ANCHOR,
     ASK,
@@ -76,19 +76,19 @@ class Habits(NamedTuple):
     trade_excitement: float = 0.5
     """Further market orders that one causes on average."""
     trade_memory_s: float = 2.0
-    jump_rate: float = 0.7
-    jump_excitement: float = 0.55
-    jump_memory_s: float = 4.0
+    jump_rate: float = 0.45
+    jump_excitement: float = 0.7
+    jump_memory_s: float = 8.0
     jump_ticks: float = 10.0
     """Mean size of a jump."""
     lean: float = 0.6
     """A market order follows the current leaning with probability (1 + lean) / 2."""
     lean_change_rate: float = 0.12
-    place_rate: float = 50.0
-    cancel_rate: float = 0.06
+    place_rate: float = 130.0
+    cancel_rate: float = 0.13
     """Per resting order."""
     spread_change_rate: float = 0.4
-    distance: float = 25.0
+    distance: float = 40.0
     """Distance from the best price of half the new orders, about."""
     distance_power: float = 1.1
     most_distant: float = 6000.0
@@ -98,7 +98,7 @@ class Habits(NamedTuple):
     largest: float = 1000.0
     """Largest size, in smallest ones."""
     maker_lots: float = 800.0
-    snipe_share: float = 0.3
+    snipe_share: float = 0.2
     """Share of the jumps in which stale orders are hit rather than withdrawn in time."""
     liquidation_share: float = 0.004
     minimum_levels: int = 160
@@ -148,6 +148,7 @@ def _mean_size(habits: Habits) -> float:
 @kernel
 def _place(book: Book, rng: np.random.Generator, habits: Habits, side: int, nearest: float) -> None:
     """A limit order at a power-law distance from the best price, at least `nearest` ticks."""
+    book = borrowed(book)
     distance = habits.distance * (_power_law(rng, habits.distance_power, 1e9) - 1.0) + nearest
     lots = int(habits.order_lots * _power_law(rng, habits.size_power, habits.largest))
     touch = best(book, side)
@@ -159,6 +160,7 @@ def _place(book: Book, rng: np.random.Generator, habits: Habits, side: int, near
 @kernel
 def _cancel_any(book: Book, rng: np.random.Generator) -> None:
     """Withdraw a random order, unless it is the market maker's."""
+    book = borrowed(book)
     slot = book.resting[int(rng.random() * book.meta[RESTING])]
     if book.orders[slot, OWNER] == PUBLIC:
         cancel(book, book.orders[slot, HANDLE])
@@ -167,6 +169,8 @@ def _cancel_any(book: Book, rng: np.random.Generator) -> None:
 @kernel
 def _trade(book: Book, flow: FlowState, rng: np.random.Generator, habits: Habits) -> None:
     """A market order; its volume becomes part of the flow."""
+    book = borrowed(book)
+    flow = borrowed(flow)
     follows = rng.random() < 0.5 + 0.5 * habits.lean
     sign = flow.integers[LEANING] if follows else -flow.integers[LEANING]
     lots = max(1, int(habits.trade_lots * _power_law(rng, habits.size_power, habits.largest)))
@@ -180,7 +184,9 @@ def _jump(flow: FlowState, rng: np.random.Generator, habits: Habits, floor_ticks
     """Move the fair value; a move that could end below the floor is left out in both directions."""
     lean = habits.signal * math.tanh(flow.reals[FLOW] / habits.flow_scale)
     sign = 1 if rng.random() < 0.5 + 0.5 * lean else -1
-    size = 1 + int(_wait(rng, 1.0) * (habits.jump_ticks - 0.5))
+    usual_rate = habits.jump_rate / (1.0 - habits.jump_excitement)
+    agitation = min(4.0, (habits.jump_rate + 1e3 * flow.reals[JUMP_HEAT]) / usual_rate)
+    size = 1 + int(_wait(rng, 1.0) * agitation * (habits.jump_ticks - 0.5))
     if flow.integers[FAIR] - size > floor_ticks:
         flow.integers[FAIR] += sign * size
 
@@ -188,6 +194,7 @@ def _jump(flow: FlowState, rng: np.random.Generator, habits: Habits, floor_ticks
 @kernel
 def _clear_inside(book: Book, side: int, target: int) -> None:
     """Withdraw all orders of a side that are better than `target`."""
+    book = borrowed(book)
     while True:
         touch = best(book, side)
         if touch == NO_TICK or (touch <= target if side == BID else touch >= target):
@@ -199,6 +206,8 @@ def _clear_inside(book: Book, side: int, target: int) -> None:
 @kernel
 def _withdraw_maker(book: Book, flow: FlowState, side: int, target: int) -> None:
     """Take back the market maker's orders of a side where they no longer stand as they should."""
+    book = borrowed(book)
+    flow = borrowed(flow)
     step = 1 if side == ASK else -1
     capacity = book.orders.shape[0]
     for row in range(_MAKER_OFFSETS):
@@ -212,6 +221,8 @@ def _quote(
     book: Book, flow: FlowState, rng: np.random.Generator, habits: Habits, side: int, target: int
 ) -> None:
     """Have the market maker's orders of a side stand at `target` and behind it."""
+    book = borrowed(book)
+    flow = borrowed(flow)
     step = 1 if side == ASK else -1
     for row in range(_MAKER_OFFSETS):
         if not is_resting(book, flow.maker[side, row]):
@@ -229,6 +240,8 @@ def _snipe(book: Book, side: int, target: int) -> None:
 @kernel
 def _publish(book: Book, flow: FlowState, rng: np.random.Generator, habits: Habits) -> None:
     """Bring the quotes to the fair value and note the top of the book, at the end of a millisecond."""
+    book = borrowed(book)
+    flow = borrowed(flow)
     fair, half = flow.integers[FAIR], flow.integers[HALF_SPREAD]
     targets = (fair - half, fair + half)
     if abs(fair - book.meta[ANCHOR]) > book.levels.shape[0] >> 4:
@@ -250,6 +263,8 @@ def _publish(book: Book, flow: FlowState, rng: np.random.Generator, habits: Habi
 
 @kernel
 def _note_top(book: Book, flow: FlowState, bid: int, ask: int) -> None:
+    book = borrowed(book)
+    flow = borrowed(flow)
     count = flow.integers[TOP_COUNT]
     row = flow.tops[count]
     row[0], row[1] = book.meta[NOW_MS], book.meta[UPDATE_ID]
@@ -263,6 +278,8 @@ def _note_top(book: Book, flow: FlowState, bid: int, ask: int) -> None:
 @kernel
 def _rates(book: Book, flow: FlowState, habits: Habits) -> tuple[float, float, float, float, float, float]:
     """Rates per ms now: market order, jump, placement, cancellation, change of spread, change of leaning."""
+    book = borrowed(book)
+    flow = borrowed(flow)
     reals = flow.reals
     return (
         habits.trade_rate * 1e-3 + reals[TRADE_HEAT],
@@ -277,6 +294,8 @@ def _rates(book: Book, flow: FlowState, habits: Habits) -> tuple[float, float, f
 @kernel
 def _act(book: Book, flow: FlowState, rng: np.random.Generator, habits: Habits, floor_ticks: int) -> bool:
     """Let what happens at the candidate time happen; False where the candidate is rejected."""
+    book = borrowed(book)
+    flow = borrowed(flow)
     rates = _rates(book, flow, habits)
     pick = rng.random() * flow.reals[BOUND]
     kind = 0
@@ -287,8 +306,8 @@ def _act(book: Book, flow: FlowState, rng: np.random.Generator, habits: Habits, 
         flow.reals[TRADE_HEAT] += habits.trade_excitement / (habits.trade_memory_s * 1e3)
         _trade(book, flow, rng, habits)
     elif kind == 1:
-        flow.reals[JUMP_HEAT] += habits.jump_excitement / (habits.jump_memory_s * 1e3)
         _jump(flow, rng, habits, floor_ticks)
+        flow.reals[JUMP_HEAT] += habits.jump_excitement / (habits.jump_memory_s * 1e3)
     elif kind == 2:
         _place(book, rng, habits, int(rng.random() * 2.0), 0.0)
     elif kind == 3:
@@ -303,6 +322,8 @@ def _act(book: Book, flow: FlowState, rng: np.random.Generator, habits: Habits, 
 @kernel
 def _draw_next(book: Book, flow: FlowState, rng: np.random.Generator, habits: Habits) -> None:
     """Draw the next candidate; until then rates only fall, so their sum now bounds them (Ogata 1981)."""
+    book = borrowed(book)
+    flow = borrowed(flow)
     rates = _rates(book, flow, habits)
     bound = rates[0] + rates[1] + rates[2] + rates[3] + rates[4] + rates[5]
     flow.reals[BOUND] = bound
@@ -312,6 +333,7 @@ def _draw_next(book: Book, flow: FlowState, rng: np.random.Generator, habits: Ha
 @kernel
 def _decay(flow: FlowState, habits: Habits) -> None:
     """Let excitements and flow fade until the candidate time."""
+    flow = borrowed(flow)
     reals = flow.reals
     elapsed_ms = reals[NEXT_MS] - reals[LAST_MS]
     reals[LAST_MS] = reals[NEXT_MS]
@@ -329,6 +351,8 @@ def advance(
     False: a log is nearly full, and the market stands still after a published millisecond until it is called
     again. The outcome does not depend on how the time is divided among calls.
     """
+    book = borrowed(book)
+    flow = borrowed(flow)
     reals, start_ms = flow.reals, flow.integers[START_MS]
     while reals[NEXT_MS] < until_ms - start_ms:
         if not has_room(book, _ROOM) or flow.integers[TOP_COUNT] + 2 > flow.tops.shape[0]:

@@ -1,0 +1,47 @@
+import polars as pl
+import pytest
+
+from undertow.datasets.feature_tables import default_features, feature_files, file_hashes, read_symbol_bars
+from undertow.errors import LakeError
+
+
+def write(lake, venue, hour, first, **extra):
+    folder = lake / venue / "features" / "BTCUSDT" / "1s" / "2024" / "08" / "08" / f"hour={hour:02d}"
+    folder.mkdir(parents=True)
+    columns = {"timestamp": [first, first + 1000], "known_ns": [1, 2], "gap_fraction": [0.0, 0.0]}
+    quotes = {"best_bid": [1.0, 1.0], "best_ask": [2.0, 2.0], "mid_price": [1.5, 1.5]}
+    pl.DataFrame({**columns, **quotes, "close": [1.0, 1.0], "ofi_1": [1.0, 2.0], **extra}).write_parquet(
+        folder / "data.parquet"
+    )
+
+
+def test_hours_are_joined_in_time_order(tmp_path):
+    write(tmp_path, "sim", 11, 2000)
+    write(tmp_path, "sim", 10, 0, new=[7, None])
+    files = feature_files(tmp_path, "BTCUSDT", "1s")
+    bars = read_symbol_bars(files, "BTCUSDT", "1s")
+    assert bars.frame["timestamp"].to_list() == [0, 1000, 2000, 3000]
+    assert bars.length_ns == 1_000_000_000
+    assert len(file_hashes(files)) == 2
+    assert default_features([bars]) == ["ofi_1", "new"]
+
+
+def test_no_table_says_what_to_do(tmp_path):
+    with pytest.raises(LakeError, match="undertow features"):
+        feature_files(tmp_path, "BTCUSDT", "1s")
+
+
+def test_two_venues_must_be_told_apart(tmp_path):
+    write(tmp_path, "sim", 10, 0)
+    write(tmp_path, "bybit-linear", 10, 0)
+    with pytest.raises(LakeError, match="--venue"):
+        feature_files(tmp_path, "BTCUSDT", "1s")
+    assert len(feature_files(tmp_path, "BTCUSDT", "1s", "sim")) == 1
+
+
+def test_a_broken_file_is_said(tmp_path):
+    write(tmp_path, "sim", 10, 0)
+    files = feature_files(tmp_path, "BTCUSDT", "1s")
+    files[0].write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(LakeError, match="cannot be read"):
+        read_symbol_bars(files, "BTCUSDT", "1s")

@@ -1,8 +1,6 @@
 """`undertow sim`: the simulated exchange as a server of its own."""
 
 import asyncio
-import json
-import signal as signals
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,7 +9,7 @@ import typer
 from undertow.errors import InputError
 from undertow.venues.simulated.exchange import Settings
 from undertow.venues.simulated.listings import find_listings
-from undertow.venues.simulated.server import serve
+from undertow.venues.simulated.server import serve_until_stopped
 
 __all__ = ["sim"]
 
@@ -42,18 +40,7 @@ def sim(
         speed=_speed(speed),
         duration_s=duration,
     )
-    asyncio.run(_serve_until_stopped(settings, port))
-
-
-async def _serve_until_stopped(settings: Settings, port: int) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signals.SIGINT, signals.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    async with serve(settings, port) as server:
-        names = [listing.symbol for listing in settings.listings]
-        typer.echo(json.dumps({"url": server.url, "symbols": names, "start_ms": settings.start_ms}))
-        await stopped.wait()
+    asyncio.run(serve_until_stopped(settings, port, typer.echo))
 
 
 def _speed(text: str) -> float | None:

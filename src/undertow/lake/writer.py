@@ -134,9 +134,13 @@ class LakeWriter:
                 del self._parts[key]
 
     def stored_row(self, table: str, timestamp: int, timeframe: str = "") -> pa.Table | None:
-        """The newest row stored with a timestamp [Unix ms], or None."""
-        self.flush()
+        """The newest row appended or stored with a timestamp [Unix ms], or None."""
         from_ns = timestamp * MILLISECOND_NS
+        key = HourKey(self.venue, table, self.symbol, timeframe, from_ns // HOUR_NS * HOUR_NS)
+        for part in reversed(self._buffers.get(key, [])):
+            rows = np.flatnonzero(part["timestamp"].to_numpy() == timestamp)
+            if len(rows):
+                return part.slice(int(rows[-1]), 1)
         lake = Lake(self.root)
         parts = lake.read(
             self.venue, table, self.symbol, from_ns, from_ns + 1, timeframe=timeframe, include_open=True

@@ -7,6 +7,7 @@ from operator import attrgetter
 import numpy as np
 
 from undertow.market.time import MILLISECOND_NS
+from undertow.venues.simulated.exchange import DEFAULT_START_MS
 from undertow.venues.simulated.listings import find_listing
 from undertow.venues.simulated.market import new_market
 from undertow.venues.simulated.publisher import Frame, Publisher
@@ -14,8 +15,7 @@ from undertow.venues.simulated.wire import combined
 
 __all__ = ["DEFAULT_START_NS", "DEFAULT_STREAMS", "frames", "simulate_capture"]
 
-DEFAULT_START_NS = 1_767_652_800_000 * MILLISECOND_NS
-"""2026-01-05T22:40:00Z, so that a longer run crosses midnight."""
+DEFAULT_START_NS = DEFAULT_START_MS * MILLISECOND_NS
 DEFAULT_STREAMS = ("depth@100ms", "aggTrade", "markPrice@1s")
 
 _BLOCK_MS = 1000

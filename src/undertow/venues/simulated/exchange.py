@@ -15,8 +15,10 @@ from undertow.venues.simulated.publisher import Frame, Publisher
 from undertow.venues.simulated.streams import is_served, parse_stream
 from undertow.venues.simulated.wire import combined
 
-__all__ = ["Exchange", "Settings", "StreamCount", "Subscriber"]
+__all__ = ["DEFAULT_START_MS", "Exchange", "Settings", "StreamCount", "Subscriber"]
 
+DEFAULT_START_MS = 1_767_652_800_000
+"""2026-01-05T22:40:00Z, so that a longer run crosses midnight."""
 _STEP_MS = 50
 """Half of the usual depth cadence: REST snapshots then fall inside a frame's ids as well as at their end."""
 _FORGIVEN_S = 0.5
@@ -83,7 +85,7 @@ class StreamCount:
 
 @dataclass(slots=True)
 class Exchange:
-    """All markets on one virtual clock, which stands still until somebody subscribes."""
+    """All markets on one virtual clock, which stands still until a stream that it serves is subscribed to."""
 
     settings: Settings
     publishers: dict[str, Publisher] = field(init=False)
@@ -118,7 +120,7 @@ class Exchange:
             receivers = self._wanted.setdefault(stream, [])
             if client not in receivers:
                 receivers.append(client)
-        self._started.set()
+            self._started.set()
 
     def unsubscribe(self, client: Subscriber, stream: str) -> None:
         """Stop sending a stream to a client; one that nobody wants is closed."""
@@ -191,8 +193,9 @@ class Exchange:
         self.has_ended = True
         async with self._stepped:
             self._stepped.notify_all()
-        for client in tuple(self.clients):
-            await client.close(1001, "the simulated time is over")
+        await asyncio.gather(
+            *(client.close(1001, "the simulated time is over") for client in tuple(self.clients))
+        )
 
     async def pass_time(self, wait_ms: int) -> None:
         """Wait until so much simulated time has passed, or the market stands still for good."""

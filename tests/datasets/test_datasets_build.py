@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,7 +12,7 @@ from undertow.errors import InputError
 S = 1_000_000_000
 
 
-def bars(seconds, symbol="A", late_ns=S // 4, **columns):
+def bars(seconds: Sequence[int], symbol: str = "A", late_ns: int = S // 4, **columns: Any) -> SymbolBars:
     n = len(seconds)
     opens = np.array(seconds, dtype=np.int64)
     mid = np.array(columns.pop("mid", 100.0 + np.arange(n)), dtype=np.float64)
@@ -31,7 +34,7 @@ def bars(seconds, symbol="A", late_ns=S // 4, **columns):
     )
 
 
-def test_quotes_and_context_by_hand():
+def test_quotes_and_context_by_hand() -> None:
     made = build_dataset([bars(range(6), ofi_1=[1, -2, 3, None, 5, 6])], ["x"], DatasetSettings(3 * S))
     assert len(made) == 3
     assert made.return_bps[0] == pytest.approx(1e4 * np.log(103 / 100))
@@ -46,25 +49,27 @@ def test_quotes_and_context_by_hand():
     assert set(made.classes.tolist()) == {-1}
 
 
-def test_a_decision_known_late_enters_later():
+def test_a_decision_known_late_enters_later() -> None:
     made = build_dataset([bars(range(8), late_ns=S + S // 4)], ["x"], DatasetSettings(3 * S))
     assert made.entry_bid[0] == 101.5
     assert made.exit_bid[0] == 102.5
 
 
-def test_horizon_of_one_bar_exits_the_bar_after_entry():
+def test_horizon_of_one_bar_exits_the_bar_after_entry() -> None:
     made = build_dataset([bars(range(4))], ["x"], DatasetSettings(S))
     assert made.entry_bid[0] == 100.5
     assert made.exit_bid[0] == 101.5
 
 
-def test_newest_known_label_by_hand():
-    made = build_dataset([bars(range(8), mid=[100, 101, 103, 106, 110, 115, 121, 128])], ["x"], DatasetSettings(2 * S))
+def test_newest_known_label_by_hand() -> None:
+    made = build_dataset(
+        [bars(range(8), mid=[100, 101, 103, 106, 110, 115, 121, 128])], ["x"], DatasetSettings(2 * S)
+    )
     assert np.isnan(made.known_return_bps[:2]).all()
     assert made.known_return_bps[2:].tolist() == made.return_bps[: len(made) - 2].tolist()
 
 
-def test_newest_known_never_looks_ahead():
+def test_newest_known_never_looks_ahead() -> None:
     random = np.random.default_rng(1)
     start = np.sort(random.integers(0, 500, 80)).astype(np.int64)
     end = start + random.integers(0, 60, 80)
@@ -79,7 +84,7 @@ def test_newest_known_never_looks_ahead():
             assert end[int(known[row])] == ends.max()
 
 
-def test_lags_are_by_time_and_stop_at_gaps():
+def test_lags_are_by_time_and_stop_at_gaps() -> None:
     gap = [0.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
     seconds = [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]
     made = build_dataset([bars(seconds, gap_fraction=gap)], ["x"], DatasetSettings(S, (1, 2)))
@@ -92,19 +97,19 @@ def test_lags_are_by_time_and_stop_at_gaps():
     assert np.isnan(by_slot[9][2])
 
 
-def test_imbalance_from_the_microprice():
+def test_imbalance_from_the_microprice() -> None:
     # 3 lots bid at 99.5, 1 lot asked at 100.5: microprice 100.25, imbalance 1/2
     made = build_dataset([bars(range(3), weighted_mid=[100.25, 101.0, 102.0])], ["x"], DatasetSettings(S))
     assert made.best_imbalance.tolist() == [0.5, 0.0]
 
 
-def test_infinite_and_null_become_nan():
+def test_infinite_and_null_become_nan() -> None:
     made = build_dataset([bars(range(4), y=[np.inf, None, 1.0, 2.0])], ["y"], DatasetSettings(S))
     assert np.isnan(made.features[:2, 0]).all()
     assert made.features[2, 0] == 1.0
 
 
-def test_symbols_are_joined_in_time_order():
+def test_symbols_are_joined_in_time_order() -> None:
     made = build_dataset([bars(range(5), "A"), bars(range(2, 7), "B")], ["x"], DatasetSettings(S))
     assert made.slot.tolist() == [0, 1, 2, 2, 3, 3, 4, 5]
     assert made.group.tolist() == [0, 0, 0, 1, 0, 1, 1, 1]
@@ -121,12 +126,12 @@ def test_symbols_are_joined_in_time_order():
         (["x"], DatasetSettings(9 * S), "no bar has a label"),
     ],
 )
-def test_what_cannot_be_built_is_said(names, settings, words):
+def test_what_cannot_be_built_is_said(names: list[str], settings: DatasetSettings, words: str) -> None:
     with pytest.raises(InputError, match=words):
         build_dataset([bars(range(4), text=list("abcd"))], names, settings)
 
 
-def test_bad_bars_are_refused():
+def test_bad_bars_are_refused() -> None:
     with pytest.raises(InputError, match="no column best_bid"):
         SymbolBars("A", S, bars(range(3)).frame.drop("best_bid"))
     with pytest.raises(InputError, match="sorted"):

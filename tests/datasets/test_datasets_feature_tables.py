@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import polars as pl
 import pytest
 
@@ -5,17 +8,21 @@ from undertow.datasets.feature_tables import default_features, feature_files, fi
 from undertow.errors import LakeError
 
 
-def write(lake, venue, hour, first, **extra):
+def write(lake: Path, venue: str, hour: int, first: int, **extra: Any) -> None:
     folder = lake / venue / "features" / "BTCUSDT" / "1s" / "2024" / "08" / "08" / f"hour={hour:02d}"
     folder.mkdir(parents=True)
-    columns = {"timestamp": [first, first + 1000], "known_ns": [1, 2], "gap_fraction": [0.0, 0.0]}
+    columns: dict[str, Any] = {
+        "timestamp": [first, first + 1000],
+        "known_ns": [1, 2],
+        "gap_fraction": [0.0, 0.0],
+    }
     quotes = {"best_bid": [1.0, 1.0], "best_ask": [2.0, 2.0], "mid_price": [1.5, 1.5]}
     pl.DataFrame({**columns, **quotes, "close": [1.0, 1.0], "ofi_1": [1.0, 2.0], **extra}).write_parquet(
         folder / "data.parquet"
     )
 
 
-def test_hours_are_joined_in_time_order(tmp_path):
+def test_hours_are_joined_in_time_order(tmp_path: Path) -> None:
     write(tmp_path, "sim", 11, 2000)
     write(tmp_path, "sim", 10, 0, new=[7, None])
     files = feature_files(tmp_path, "BTCUSDT", "1s")
@@ -26,12 +33,12 @@ def test_hours_are_joined_in_time_order(tmp_path):
     assert default_features([bars]) == ["ofi_1", "new"]
 
 
-def test_no_table_says_what_to_do(tmp_path):
+def test_no_table_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="undertow features"):
         feature_files(tmp_path, "BTCUSDT", "1s")
 
 
-def test_two_venues_must_be_told_apart(tmp_path):
+def test_two_venues_must_be_told_apart(tmp_path: Path) -> None:
     write(tmp_path, "sim", 10, 0)
     write(tmp_path, "bybit-linear", 10, 0)
     with pytest.raises(LakeError, match="--venue"):
@@ -39,7 +46,7 @@ def test_two_venues_must_be_told_apart(tmp_path):
     assert len(feature_files(tmp_path, "BTCUSDT", "1s", "sim")) == 1
 
 
-def test_a_broken_file_is_said(tmp_path):
+def test_a_broken_file_is_said(tmp_path: Path) -> None:
     write(tmp_path, "sim", 10, 0)
     files = feature_files(tmp_path, "BTCUSDT", "1s")
     files[0].write_bytes(b"PAR1 and then nothing")

@@ -15,7 +15,7 @@ from undertow.errors import InputError
 S = 1_000_000_000
 
 
-def bars():
+def bars() -> list[SymbolBars]:
     n = 20
     mid = 100.0 + np.arange(n)
     frame = pl.DataFrame(
@@ -32,7 +32,7 @@ def bars():
     return [SymbolBars("A", S, frame)]
 
 
-def test_manifest_says_what_it_is_made_of():
+def test_manifest_says_what_it_is_made_of() -> None:
     settings = DatasetSettings(5 * S, (1,))
     made = build_dataset(bars(), ["x"], settings)
     record = json.loads(json.dumps(manifest(made, bars(), settings, {"a.parquet": "ff"})))
@@ -43,7 +43,7 @@ def test_manifest_says_what_it_is_made_of():
     assert record["sha256"] == content_hash(build_dataset(bars(), ["x"], settings))
 
 
-def test_any_change_changes_the_hash():
+def test_any_change_changes_the_hash() -> None:
     made = build_dataset(bars(), ["x"], DatasetSettings(5 * S))
     changed = made.features.copy()
     changed[7, 0] = np.nextafter(changed[7, 0], np.inf)
@@ -56,7 +56,7 @@ def test_any_change_changes_the_hash():
     assert len(hashes) == 4
 
 
-def test_different_features_do_not_join():
+def test_different_features_do_not_join() -> None:
     made = build_dataset(bars(), ["x"], DatasetSettings(5 * S))
     assert len(concatenate([made, made])) == 30
     with pytest.raises(ValueError, match="different features"):
@@ -64,11 +64,11 @@ def test_different_features_do_not_join():
 
 
 @pytest.mark.parametrize("text", ["", "10", "s", "-5s", "0s", "1.5h", "3w"])
-def test_what_is_no_duration_is_said(text):
+def test_what_is_no_duration_is_said(text: str) -> None:
     with pytest.raises(InputError, match="length of time"):
         parse_duration(text, S)
 
 
-def test_durations():
+def test_durations() -> None:
     assert parse_duration("90d", S) == 90 * 86_400 * S
     assert parse_duration("3b", 60 * S) == 180 * S

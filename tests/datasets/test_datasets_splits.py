@@ -4,26 +4,33 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 from undertow.datasets.dataset import Dataset
 from undertow.datasets.splits import Windows, even_windows, walk_forward_folds
 from undertow.errors import InputError
 
 
-def dataset(start, end):
-    n = len(start)
+def dataset(start: ArrayLike, end: ArrayLike) -> Dataset:
+    n = np.size(start)
     zeros, whole = np.zeros(n), np.zeros(n, dtype=np.int64)
     return Dataset(
-        np.zeros((n, 1)),
-        ("x",),
-        zeros,
-        whole,
-        np.asarray(start, dtype=np.int64),
-        np.asarray(end, dtype=np.int64),
-        whole,
-        whole,
-        *([zeros] * 7),
-        np.zeros((n, 0)),
+        features=np.zeros((n, 1)),
+        feature_names=("x",),
+        return_bps=zeros,
+        classes=whole,
+        start_ns=np.asarray(start, dtype=np.int64),
+        end_ns=np.asarray(end, dtype=np.int64),
+        slot=whole,
+        group=whole,
+        entry_bid=zeros,
+        entry_ask=zeros,
+        exit_bid=zeros,
+        exit_ask=zeros,
+        last_return_bps=zeros,
+        known_return_bps=zeros,
+        best_imbalance=zeros,
+        order_flow=np.zeros((n, 0)),
     )
 
 
@@ -44,7 +51,7 @@ windows = st.builds(
     spans=st.lists(st.integers(0, 50), min_size=120, max_size=120),
     cut=windows,
 )
-def test_no_earlier_label_reaches_a_later_block(starts, spans, cut):
+def test_no_earlier_label_reaches_a_later_block(starts: list[int], spans: list[int], cut: Windows) -> None:
     start = np.sort(np.array([*starts, 0, 300]))
     end = start + np.array([*spans, 0, 0])[: len(start)]
     for fold in walk_forward_folds(dataset(start, end), cut):
@@ -60,13 +67,13 @@ def test_no_earlier_label_reaches_a_later_block(starts, spans, cut):
 
 @settings(max_examples=60, deadline=None)
 @given(cut=windows)
-def test_each_row_is_tested_at_most_once(cut):
+def test_each_row_is_tested_at_most_once(cut: Windows) -> None:
     start = np.arange(0, 300, 3)
     tested = np.concatenate([f.test for f in walk_forward_folds(dataset(start, start + 5), cut)])
     assert len(np.unique(tested)) == len(tested)
 
 
-def test_rows_by_hand():
+def test_rows_by_hand() -> None:
     start = np.arange(10) * 10
     folds = list(walk_forward_folds(dataset(start, start + 15), Windows(40, 20, 20, 20)))
     assert [fold.train.tolist() for fold in folds] == [[0, 1, 2], [2, 3, 4]]
@@ -75,7 +82,7 @@ def test_rows_by_hand():
     assert [fold.purged for fold in folds] == [2, 2]
 
 
-def test_anchored_training_starts_at_the_first_row():
+def test_anchored_training_starts_at_the_first_row() -> None:
     start = np.arange(10) * 10
     cut = Windows(40, 20, 20, 20, anchored=True, embargo_ns=10)
     folds = list(walk_forward_folds(dataset(start, start + 5), cut))
@@ -83,13 +90,13 @@ def test_anchored_training_starts_at_the_first_row():
     assert folds[0].train.tolist() == [0, 1, 2]
 
 
-def test_last_test_window_may_be_cut_short():
+def test_last_test_window_may_be_cut_short() -> None:
     start = np.arange(10) * 10
     folds = list(walk_forward_folds(dataset(start, start), Windows(30, 20, 30, 30)))
     assert [len(fold.test) for fold in folds] == [3, 2]
 
 
-def test_measured_case_of_broken_purging_is_clean():
+def test_measured_case_of_broken_purging_is_clean() -> None:
     # n = 300, label span 10, 5 folds: others leave 36 to 750 training rows that overlap a test label
     start = np.arange(300)
     made = dataset(start, start + 10)
@@ -99,7 +106,7 @@ def test_measured_case_of_broken_purging_is_clean():
     assert overlapping == 0
 
 
-def test_too_little_data_is_said():
+def test_too_little_data_is_said() -> None:
     start = np.arange(10) * 10
     with pytest.raises(InputError, match="collect for longer"):
         list(walk_forward_folds(dataset(start, start), Windows(90, 20, 20, 20)))
@@ -110,12 +117,12 @@ def test_too_little_data_is_said():
 
 
 @pytest.mark.parametrize("cut", [(0, 1, 1, 1), (5, 5, 5, 4)])
-def test_windows_that_make_no_sense_are_refused(cut):
+def test_windows_that_make_no_sense_are_refused(cut: tuple[int, int, int, int]) -> None:
     with pytest.raises(InputError):
         Windows(*cut)
 
 
-def test_unsorted_rows_are_a_bug():
+def test_unsorted_rows_are_a_bug() -> None:
     made = dataset([0, 50, 20, 90], [0, 50, 20, 90])
     with pytest.raises(ValueError, match="sorted"):
         list(walk_forward_folds(made, Windows(10, 10, 10, 10)))

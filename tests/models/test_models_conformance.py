@@ -1,12 +1,12 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from undertow.datasets.dataset import Dataset
+from undertow.datasets.dataset import Dataset, with_classes
 from undertow.errors import InputError, LakeError
 from undertow.labels.thresholds import Threshold
-from undertow.datasets.dataset import with_classes
 from undertow.models.artefact import load_artefact, save_artefact
 from undertow.models.base import class_shares, decide
 from undertow.models.catalogue import MODELS, find_model
@@ -15,7 +15,7 @@ from undertow.models.training import fit_for_use
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
 
 
-def dataset(n=1200, seed=0):
+def dataset(n: int = 1200, seed: int = 0) -> Dataset:
     random = np.random.default_rng(seed)
     features = random.normal(size=(n, 4))
     returns = features[:, 0] + random.normal(size=n)
@@ -24,14 +24,28 @@ def dataset(n=1200, seed=0):
     start = np.arange(n, dtype=np.int64) * 10
     whole, zeros = np.zeros(n, dtype=np.int64), np.zeros(n)
     made = Dataset(
-        features, ("a", "b", 'c "quoted" {}', "d"), returns, whole, start, start + 25, whole, whole,
-        *([zeros] * 7), np.zeros((n, 0)),
-    )  # fmt: skip
+        features=features,
+        feature_names=("a", "b", 'c "quoted" {}', "d"),
+        return_bps=returns,
+        classes=whole,
+        start_ns=start,
+        end_ns=start + 25,
+        slot=whole,
+        group=whole,
+        entry_bid=zeros,
+        entry_ask=zeros,
+        exit_bid=zeros,
+        exit_ask=zeros,
+        last_return_bps=zeros,
+        known_return_bps=zeros,
+        best_imbalance=zeros,
+        order_flow=np.zeros((n, 0)),
+    )
     return with_classes(made, Threshold(0.5))
 
 
 @every_model
-def test_learns_and_gives_probabilities(name):
+def test_learns_and_gives_probabilities(name: str) -> None:
     train, valid, test = dataset(seed=1), dataset(400, seed=2), dataset(400, seed=3)
     model = find_model(name).create(0)
     assert model.fit(train, valid) is model
@@ -45,7 +59,7 @@ def test_learns_and_gives_probabilities(name):
 
 
 @every_model
-def test_stored_and_loaded_is_equal_to_the_last_bit(name, tmp_path):
+def test_stored_and_loaded_is_equal_to_the_last_bit(name: str, tmp_path: Path) -> None:
     train, test = dataset(), dataset(300, seed=3)
     model = find_model(name).create(0).fit(train, dataset(300, seed=2))
     model.save(tmp_path / "model")
@@ -56,7 +70,7 @@ def test_stored_and_loaded_is_equal_to_the_last_bit(name, tmp_path):
 
 
 @every_model
-def test_same_seed_same_bits_and_one_row_equals_many(name):
+def test_same_seed_same_bits_and_one_row_equals_many(name: str) -> None:
     train, valid, test = dataset(), dataset(300, seed=2), dataset(50, seed=3)
     first, second = (find_model(name).create(7).fit(train, valid) for _ in range(2))
     answer = first.predict_proba(test.features)
@@ -66,7 +80,7 @@ def test_same_seed_same_bits_and_one_row_equals_many(name):
 
 
 @every_model
-def test_validation_labels_do_not_move_the_scaler(name):
+def test_validation_labels_do_not_move_the_scaler(name: str) -> None:
     train, test = dataset(), dataset(50, seed=3)
     valid = dataset(300, seed=2)
     loud = replace(valid, features=valid.features * 1000)
@@ -77,7 +91,7 @@ def test_validation_labels_do_not_move_the_scaler(name):
 
 
 @every_model
-def test_class_missing_in_training_is_never_chosen(name):
+def test_class_missing_in_training_is_never_chosen(name: str) -> None:
     train = dataset()
     two = train.select(train.classes != 1)
     model = find_model(name).create(0).fit(two, dataset(300, seed=2))
@@ -87,7 +101,7 @@ def test_class_missing_in_training_is_never_chosen(name):
 
 
 @every_model
-def test_nothing_labelled_nothing_fitted(name):
+def test_nothing_labelled_nothing_fitted(name: str) -> None:
     train = dataset()
     empty = replace(train, classes=np.full(len(train), -1))
     with pytest.raises(ValueError, match="no labelled row"):
@@ -95,18 +109,18 @@ def test_nothing_labelled_nothing_fitted(name):
 
 
 @every_model
-def test_a_file_that_is_no_model_is_said(name, tmp_path):
+def test_a_file_that_is_no_model_is_said(name: str, tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"nonsense\nmore")
     with pytest.raises(LakeError, match="train it again"):
         find_model(name).load(tmp_path / "model")
 
 
-def test_an_unknown_name_is_said():
+def test_an_unknown_name_is_said() -> None:
     with pytest.raises(InputError, match="lightgbm, logistic"):
         find_model("oracle")
 
 
-def test_decision_rule_by_hand():
+def test_decision_rule_by_hand() -> None:
     shares = np.array([0.25, 0.5, 0.25])
     probabilities = np.array([[0.25, 0.45, 0.30], [0.2, 0.6, 0.2], [0.3, 0.45, 0.25]])
     assert decide(probabilities, shares).tolist() == [2, 1, 0]
@@ -114,7 +128,7 @@ def test_decision_rule_by_hand():
 
 
 @every_model
-def test_artefact_round_trip_and_tampering(name, tmp_path):
+def test_artefact_round_trip_and_tampering(name: str, tmp_path: Path) -> None:
     made = dataset()
     fitted = fit_for_use(made, name)
     stored = save_artefact(tmp_path, name, fitted.model, {"threshold_bps": fitted.threshold.bps})
@@ -130,7 +144,7 @@ def test_artefact_round_trip_and_tampering(name, tmp_path):
         load_artefact(tmp_path)
 
 
-def test_training_for_use_purges_and_refuses():
+def test_training_for_use_purges_and_refuses() -> None:
     made = dataset()
     fitted = fit_for_use(made, "logistic", flat_share=0.5)
     # labels of 25 ns on rows 10 ns apart reach over the cut from the last two rows and touch it from none
@@ -141,6 +155,6 @@ def test_training_for_use_purges_and_refuses():
         fit_for_use(made, "logistic", threshold_bps=1e9)
 
 
-def test_no_artefact_is_said(tmp_path):
+def test_no_artefact_is_said(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="undertow train"):
         load_artefact(tmp_path / "nowhere")

@@ -91,31 +91,21 @@ def parse_lags(text: str | None) -> tuple[int, ...]:
 
 def print_report(report: "WalkForwardReport", trials: int | None = None) -> None:
     """Show the table and the verdict on the terminal."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"Walk-forward of {report.model}", title_justify="left")
-    for heading in (
-        "",
-        "macro-F1",
-        "MCC",
-        "up/down MCC",
-        "MCC - best other",
-        "gross bps",
-        "net bps",
-        "n (eff.)",
-    ):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = Table(title=f"Walk-forward of {report.model}", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("", no_wrap=True)
+    for heading in ("F1", "MCC", "less best other", "net bps"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in report.rows:
         table.add_row(
             row.name,
-            _text(row.macro_f1, 3),
-            _text(row.mcc, 3),
-            _text(row.direction, 3),
-            _text(row.mcc_difference, 3),
-            _text(row.gross_bps, 2),
-            _text(row.net_bps, 2),
-            f"{row.rows:,} ({row.effective_rows:,.0f})",
+            f"{row.macro_f1.value:.3f}",
+            _text(row.mcc),
+            _text(row.mcc_difference),
+            f"{row.net_bps.value:.2f}" if row.net_bps else "-",
         )
     console = Console()
     console.print(table)
@@ -128,10 +118,8 @@ def print_report(report: "WalkForwardReport", trials: int | None = None) -> None
     console.print(report.verdict.text, markup=False)
 
 
-def _text(estimate: "Estimate | None", digits: int) -> str:
-    if estimate is None:
-        return "-"
-    return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f}, {estimate.high:.{digits}f})"
+def _text(estimate: "Estimate") -> str:
+    return f"{estimate.value:+.2f} ({estimate.low:+.2f}, {estimate.high:+.2f})"
 
 
 def _windows(

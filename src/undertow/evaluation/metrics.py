@@ -28,11 +28,18 @@ def score_classes(true: Integers, predicted: Integers) -> Scores:
     labels = list(range(len(CLASSES)))
     return Scores(
         macro_f1=float(f1_score(true, predicted, labels=labels, average="macro", zero_division=0.0)),
-        mcc=float(matthews_corrcoef(true, predicted)) if len(true) else 0.0,
+        mcc=_matthews(true, predicted),
         balanced_accuracy=float(
             recall_score(true, predicted, labels=np.unique(true), average="macro", zero_division=0.0)
         ),
     )
+
+
+def _matthews(true: Integers, predicted: Integers) -> float:
+    """The library's, and 0 where one side is a single class: there it warns or divides by zero."""
+    if len(np.unique(true)) < 2 or len(np.unique(predicted)) < 2:
+        return 0.0
+    return float(matthews_corrcoef(true, predicted))
 
 
 def macro_f1_of(confusion: Floats) -> Floats:

@@ -7,9 +7,9 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
-import matplotlib.dates as mdates
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -18,11 +18,19 @@ from numpy.typing import NDArray
 
 from undertow.market.instruments import Scale
 from undertow.market.orders import Fill, Side
-from undertow.market.time import to_nanoseconds
+from undertow.market.time import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, to_nanoseconds
 
 __all__ = ["NARROW", "WIDE", "Size", "bar_times_ns", "decimate", "gap_spans", "session_chart"]
 
 BLUE, VERMILLION, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#8A8A8A"
+
+TICK_STEPS_NS = (
+    *(n * SECOND_NS for n in (1, 2, 5, 10, 15, 30)),
+    *(n * MINUTE_NS for n in (1, 2, 5, 10, 15, 30)),
+    *(n * HOUR_NS for n in (1, 2, 3, 6, 12)),
+    *(n * DAY_NS for n in (1, 2, 5, 10, 30, 90, 365)),
+)
+"""Distances between labels of the time axis, smallest first."""
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -31,16 +39,22 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Width and height of a panel [inches], points drawn of a line, and a name that keeps ids apart."""
+    """How a chart is laid out; the name keeps the ids of two charts on one page apart."""
 
     name: str
     width: float
+    """[inches]"""
     panel_height: float
+    """[inches]"""
     points: int
+    """About how many points of a line are drawn."""
+    ticks: int
+    """Labels on the time axis, at most."""
+    font_size: float
 
 
-WIDE = Size("wide", width=10.0, panel_height=1.75, points=1600)
-NARROW = Size("narrow", width=4.2, panel_height=1.55, points=700)
+WIDE = Size("wide", width=10.0, panel_height=1.75, points=1600, ticks=9, font_size=9.5)
+NARROW = Size("narrow", width=4.2, panel_height=1.55, points=700, ticks=4, font_size=8.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +119,15 @@ def decimate(values: Floats, points: int) -> Integers:
         if nulls.any():
             kept.add(int(stretch[np.argmax(nulls)]))
         if not nulls.all():
-            kept.update(
-                (int(stretch[np.nanargmin(values[stretch])]), int(stretch[np.nanargmax(values[stretch])]))
-            )
+            kept.add(int(stretch[np.nanargmin(values[stretch])]))
+            kept.add(int(stretch[np.nanargmax(values[stretch])]))
     return np.array(sorted(kept))
 
 
 def session_chart(
     bars: pl.DataFrame, fills: Sequence[Fill], price: Scale, gaps: Sequence[Span], size: Size
 ) -> str:
-    """An `<svg>` of price with fills, CVD, taker volume, book imbalance and spread, as far as the bars have them.
+    """An `<svg>` of price with fills, CVD, taker volume, book imbalance and spread, as far as they are known.
 
     `bars` has `timestamp` and any of the columns of `PANELS`; gaps are hatched. Needs at least one bar.
     """
@@ -123,11 +136,10 @@ def session_chart(
         known = (bars["gap_fraction"].fill_null(1.0) < 1.0).to_numpy()
     session = _Session(bars, bar_times_ns(bars), known, size)
     panels = [panel for panel in PANELS if any(name in bars.columns for name in panel.columns)]
-    font_size = 9.5 if size is WIDE else 8.5
-    settings = {
+    settings: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": size.name,
-        "font.size": font_size,
+        "font.size": size.font_size,
         "hatch.linewidth": 0.6,
     }
     with mpl.rc_context(settings):
@@ -138,10 +150,7 @@ def session_chart(
             panel.draw(axis, session, tuple(name for name in panel.columns if name in bars.columns))
             _dress(axis, panel.title, gaps)
         _mark_fills(axes[0], fills, price)
-        locator = mdates.AutoDateLocator(minticks=3, maxticks=9 if size is WIDE else 4)
-        axes[-1].xaxis.set_major_locator(locator)
-        axes[-1].xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, tz="UTC"))
-        axes[-1].set_xlabel("UTC")
+        _time_ticks(axes[-1], session.times_ns, size.ticks)
         return _to_svg(figure)
 
 
@@ -174,9 +183,8 @@ def _draw_spread(axis: Axes, session: _Session, columns: tuple[str, ...]) -> Non
 
 def _draw_volume(axis: Axes, session: _Session, columns: tuple[str, ...]) -> None:
     """Taker buys upwards, taker sells downwards, summed to at most a few hundred stretches."""
-    stretches = np.array_split(
-        np.arange(session.bars.height), min(session.bars.height, session.size.points // 5)
-    )
+    count = min(session.bars.height, session.size.points // 5)
+    stretches = np.array_split(np.arange(session.bars.height), count)
     starts = _dates(session.times_ns[[stretch[0] for stretch in stretches]])
     for name, color, sign in zip(columns, (BLUE, VERMILLION), (1, -1), strict=False):
         values = session.values(name)
@@ -221,6 +229,17 @@ def _dress(axis: Axes, title: str, gaps: Sequence[Span]) -> None:
     for start_ns, end_ns in gaps:
         start, end = _dates(np.array([start_ns, end_ns], dtype=np.int64))
         axis.axvspan(start, end, facecolor="#F2F2F2", edgecolor=GREY, hatch="////", linewidth=0, zorder=0.5)
+
+
+def _time_ticks(axis: Axes, times_ns: Integers, ticks: int) -> None:
+    """At most `ticks` labels at round UTC times, and the dates they lie on."""
+    first, last = int(times_ns[0]), int(times_ns[-1])
+    step = next((step for step in TICK_STEPS_NS if (last - first) // step < ticks), DAY_NS * ticks)
+    places = _dates(np.arange(-(-first // step) * step, last + 1, step, dtype=np.int64))
+    unit = "D" if step >= DAY_NS else "m" if step >= MINUTE_NS else "s"
+    axis.set_xticks(places, [str(label).rsplit("T", 1)[-1] for label in places.astype(f"datetime64[{unit}]")])
+    dates = [str(day) for day in _dates(times_ns[[0, -1]]).astype("datetime64[D]")]
+    axis.set_xlabel("UTC, " + " to ".join(dict.fromkeys(dates)))
 
 
 def _dates(times_ns: Integers) -> NDArray[np.datetime64]:

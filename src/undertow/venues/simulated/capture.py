@@ -35,8 +35,8 @@ def frames(
     r"""(receive time [ns], frame) in the order of a capture; `b"%d %s\n"` of them is a capture line.
 
     `streams` are suffixes such as `aggTrade`. Each symbol with a stream of depth gets a REST snapshot of 1000
-    levels after its first changes. Receive times never go back; they lie 1 to 30 ms behind event times, or more
-    where an earlier frame came late. Raises InputError for a symbol that is not listed.
+    levels after its first changes. Receive times never go back; they lie 1 to 30 ms behind event times, or
+    more where an earlier frame came late. Raises InputError for a symbol that is not listed.
     """
     start_ms = start_ns // MILLISECOND_NS
     end_ms = start_ms + round(seconds * 1000)

@@ -21,6 +21,12 @@ DEFAULT_START_MS = 1_767_652_800_000
 """2026-01-05T22:40:00Z, so that a longer run crosses midnight."""
 _STEP_MS = 50
 """Half of the usual depth cadence: REST snapshots then fall inside a frame's ids as well as at their end."""
+_SETTLE_MS = 200
+"""Simulated time after which a market that runs fast waits until its clients have read everything sent.
+
+Buffers of the operating system hold minutes of a fast market: without it one socket of a client would run minutes
+ahead of another in event time, as it never does in life.
+"""
 _FORGIVEN_S = 0.5
 """A market held up for longer by its clients does not hurry to make up for it."""
 
@@ -59,6 +65,9 @@ class Subscriber(Protocol):
 
     async def send(self, wrapped: bytes, payload: bytes) -> None:
         """Send a frame, and wait while the client has too much unread."""
+
+    async def settle(self) -> None:
+        """Wait until the client has read what was sent, or a second is over."""
 
     async def close(self, code: int, reason: str) -> None:
         """Close with a close frame."""
@@ -155,6 +164,8 @@ class Exchange:
             await self._step(
                 self.now_ms + _STEP_MS if end_ms is None else min(end_ms, self.now_ms + _STEP_MS)
             )
+            if self.settings.speed != 1.0 and self.now_ms % _SETTLE_MS == 0:
+                await asyncio.gather(*(client.settle() for client in tuple(self.clients)))
             if self.settings.speed is None:
                 await asyncio.sleep(0)
                 continue

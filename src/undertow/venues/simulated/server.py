@@ -1,7 +1,7 @@
 """The simulated exchange as a server on loopback.
 
-`async with serve(settings) as server:` in a program; `undertow sim` by hand. As a module it serves two markets
-in real time, with nothing to set.
+`async with serve(settings) as server:` in a program; `undertow sim` by hand. Run as a module it serves
+two markets in real time, with nothing to set.
 """
 
 import asyncio

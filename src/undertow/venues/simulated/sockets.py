@@ -13,6 +13,7 @@ from undertow.venues.simulated.exchange import Exchange
 __all__ = ["Client", "answer", "serve_socket"]
 
 _MESSAGES_PER_SECOND = 10
+_SETTLE_WITHIN_S = 1.0
 _IDENTITY = re.compile(r"[0-9A-Za-z]{1,36}\Z")
 _GONE = (ConnectionResetError, ClientConnectionResetError)
 
@@ -34,11 +35,21 @@ class Client:
         self._socket = socket
         self._request = request
         self._message_times: deque[float] = deque(maxlen=_MESSAGES_PER_SECOND)
+        self._settled = asyncio.Event()
+        self._awaited = b""
 
     async def send(self, wrapped: bytes, payload: bytes) -> None:
         """Send a frame, and wait while the client has too much unread."""
         with contextlib.suppress(*_GONE):
             await self._socket.send_frame(wrapped if self.is_combined else payload, WSMsgType.TEXT)
+
+    async def settle(self) -> None:
+        """Ping, and wait for the pong: the client has then read all that was sent before. A second at most."""
+        self._settled.clear()
+        self._awaited = f"settle {self.exchange.now_ms}".encode()
+        with contextlib.suppress(TimeoutError, *_GONE):
+            await self._socket.ping(self._awaited)
+            await asyncio.wait_for(self._settled.wait(), _SETTLE_WITHIN_S)
 
     async def close(self, code: int, reason: str) -> None:
         """Close with a close frame."""
@@ -74,6 +85,8 @@ class Client:
         async for message in self._socket:
             if message.type is WSMsgType.PONG:
                 self.pong_due_s = None
+                if message.data == self._awaited:
+                    self._settled.set()
                 continue
             if self.is_too_busy(now()):
                 await self.close(1008, "Too many requests")

@@ -95,7 +95,7 @@ def print_report(report: "WalkForwardReport", trials: int | None = None) -> None
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"Walk-forward of {report.model}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     for heading in ("F1", "MCC", "less best other", "net bps"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -108,6 +108,7 @@ def print_report(report: "WalkForwardReport", trials: int | None = None) -> None
             f"{row.net_bps.value:.2f}" if row.net_bps else "-",
         )
     console = Console()
+    console.print(f"Walk-forward of {report.model}, with {report.settings['confidence']:.0%} intervals")
     console.print(table)
     console.print(
         f"Macro-F1 on the martingale null {report.null_macro_f1:.3f}, excess {report.excess_macro_f1:+.3f}. "

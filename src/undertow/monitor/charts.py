@@ -22,7 +22,8 @@ from undertow.market.time import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, to_nanos
 
 __all__ = ["NARROW", "WIDE", "Size", "bar_times_ns", "decimate", "gap_spans", "session_chart"]
 
-BLUE, VERMILLION, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#8A8A8A"
+BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
+ORANGE, PURPLE, GREY = "#E69F00", "#CC79A7", "#8A8A8A"
 
 TICK_STEPS_NS = (
     *(n * SECOND_NS for n in (1, 2, 5, 10, 15, 30)),
@@ -154,10 +155,10 @@ def session_chart(
         return _to_svg(figure)
 
 
-def _line(axis: Axes, session: _Session, name: str, color: str, style: str = "-") -> None:
+def _line(axis: Axes, session: _Session, name: str, color: str) -> None:
     values = session.values(name)
     rows = decimate(values, session.size.points)
-    axis.plot(_dates(session.times_ns[rows]), values[rows], style, color=color, linewidth=0.9, label=name)
+    axis.plot(_dates(session.times_ns[rows]), values[rows], color=color, linewidth=0.9, label=name)
 
 
 def _draw_price(axis: Axes, session: _Session, columns: tuple[str, ...]) -> None:
@@ -170,8 +171,8 @@ def _draw_cvd(axis: Axes, session: _Session, columns: tuple[str, ...]) -> None:
 
 
 def _draw_imbalance(axis: Axes, session: _Session, columns: tuple[str, ...]) -> None:
-    for name, color, style in zip(columns, (VERMILLION, BLUE), ("-", "--"), strict=False):
-        _line(axis, session, name, color, style)
+    for name, color in zip(columns, (ORANGE, BLUE), strict=False):
+        _line(axis, session, name, color)
     axis.axhline(0, color=GREY, linewidth=0.5)
     axis.set_ylim(-1.05, 1.05)
 
@@ -194,11 +195,11 @@ def _draw_volume(axis: Axes, session: _Session, columns: tuple[str, ...]) -> Non
 
 
 PANELS: tuple[_Panel, ...] = (
-    _Panel("price", ("mid_price", "close"), _draw_price),
-    _Panel("cumulative volume delta", ("cvd",), _draw_cvd),
-    _Panel("taker volume: buys up, sells down", ("buy_volume", "sell_volume"), _draw_volume),
+    _Panel("price [quote]", ("mid_price", "close"), _draw_price),
+    _Panel("cumulative volume delta [base]", ("cvd",), _draw_cvd),
+    _Panel("taker volume [base]: buys up, sells down", ("buy_volume", "sell_volume"), _draw_volume),
     _Panel("book imbalance", ("imbalance_5", "imbalance_20"), _draw_imbalance),
-    _Panel("spread, time-weighted", ("spread_avg",), _draw_spread),
+    _Panel("spread, time-weighted [quote]", ("spread_avg",), _draw_spread),
 )
 """Panels from top to bottom."""
 
@@ -223,6 +224,7 @@ def _dress(axis: Axes, title: str, gaps: Sequence[Span]) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.ticklabel_format(axis="y", style="plain", useOffset=False)
     axis.margins(x=0.01)
+    axis.set_axisbelow(True)
     handles, _ = axis.get_legend_handles_labels()
     if len(handles) > 1:
         axis.legend(loc="upper left", ncols=2, fontsize="small", frameon=True, framealpha=0.85)

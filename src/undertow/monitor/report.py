@@ -11,7 +11,7 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from undertow.errors import InputError
-from undertow.market.instruments import Instrument
+from undertow.market.instruments import Instrument, Scale
 from undertow.market.orders import Fill
 from undertow.monitor.charts import NARROW, WIDE, bar_times_ns, gap_spans, session_chart
 
@@ -19,6 +19,9 @@ __all__ = ["QualityRow", "ReportInputs", "format_number", "format_time", "render
 
 LISTED_FILLS = 40
 """Fills listed one by one, the newest."""
+
+FEE_SCALE = Scale(units=1, digits=8)
+"""Fees are counted in 10⁻⁸ quote units."""
 
 Value = str | int | float | bool | None
 
@@ -75,6 +78,10 @@ class _Cell:
 class _Table:
     headings: tuple[str, ...]
     rows: tuple[tuple[_Cell, ...], ...]
+
+    def is_number(self, column: int) -> bool:
+        """Whether a column holds numbers, to be set flush right."""
+        return any(row[column].is_number for row in self.rows)
 
 
 def write_report(path: Path, inputs: ReportInputs) -> Path:
@@ -145,6 +152,12 @@ def format_time(time_ns: int) -> str:
 def _cell(value: Value) -> _Cell:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return _Cell(format_number(value), "" if value is None else str(value), is_number)
+
+
+def _step_cell(count: int, scale: Scale) -> _Cell:
+    """A count of steps with all the decimals of the step, so that a column lines up."""
+    value = scale.to_float(count)
+    return _Cell(f"{value:,.{scale.digits}f}", str(value), is_number=True)
 
 
 def _time_cell(time_ns: int) -> _Cell:
@@ -219,9 +232,9 @@ def _fills(inputs: ReportInputs) -> _Table:
                 _time_cell(fill.fill_ns),
                 _cell(fill.client_id),
                 _cell(str(fill.side)),
-                _cell(price.to_float(fill.price_ticks)),
-                _cell(quantity.to_float(fill.quantity_lots)),
-                _cell(fill.fee_e8 / 10**8),
+                _step_cell(fill.price_ticks, price),
+                _step_cell(fill.quantity_lots, quantity),
+                _step_cell(fill.fee_e8, FEE_SCALE),
             )
             for fill in inputs.fills[-LISTED_FILLS:]
         ),

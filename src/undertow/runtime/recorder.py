@@ -7,13 +7,13 @@ import msgspec
 import numpy as np
 
 from undertow.errors import LakeError
+from undertow.frames.sampler import SamplerSettings
 from undertow.journal.reader import Position, Problem, read_chunks, segments
 from undertow.journal.writer import JournalWriter
 from undertow.lake.writer import LakeWriter
 from undertow.market.instruments import Instrument
 from undertow.market.time import HOUR_NS, MINUTE_NS
 from undertow.runtime.pipeline import OnBars, Pipeline
-from undertow.frames.sampler import SamplerSettings
 
 __all__ = ["SymbolRecorder"]
 

@@ -130,7 +130,7 @@ def test_the_outcome_does_not_depend_on_how_time_is_divided() -> None:
     whole, parts = market_of(seed=9), market_of(seed=9)
     expected = whole.advance(whole.now_ms + 20_000)
     steps = [1, 7, 50, 99, 1000, 343]
-    trades = []
+    trades: list[list[int]] = []
     while parts.now_ms < whole.now_ms:
         step = min(steps[len(trades) % len(steps)], whole.now_ms - parts.now_ms)
         trades.extend(parts.advance(parts.now_ms + step).trades)

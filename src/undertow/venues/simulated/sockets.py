@@ -13,6 +13,8 @@ from undertow.venues.simulated.exchange import Exchange
 __all__ = ["Client", "answer", "serve_socket"]
 
 _MESSAGES_PER_SECOND = 10
+_LONGEST_MESSAGE_BYTES = 64 * 1024
+_CLOSE_TIMEOUT_S = 2.0
 _SETTLE_WITHIN_S = 1.0
 _IDENTITY = re.compile(r"[0-9A-Za-z]{1,36}\Z")
 _GONE = (ConnectionResetError, ClientConnectionResetError)
@@ -176,7 +178,9 @@ def _streams_of_url(request: web.Request) -> list[str]:
 
 async def serve_socket(exchange: Exchange, request: web.Request) -> web.WebSocketResponse:
     """Handle a connection until it ends."""
-    socket = web.WebSocketResponse(compress=False, autoping=False, max_msg_size=64 * 1024)
+    socket = web.WebSocketResponse(
+        timeout=_CLOSE_TIMEOUT_S, compress=False, autoping=False, max_msg_size=_LONGEST_MESSAGE_BYTES
+    )
     await socket.prepare(request)
     client = Client(exchange, socket, request, _route(request.path))
     if exchange.has_ended:

@@ -5,8 +5,7 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.compiled import borrowed
-from undertow.compiled import kernel
+from undertow.compiled import borrowed, kernel
 
 
 @kernel

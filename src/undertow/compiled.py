@@ -53,8 +53,8 @@ def _borrowed(_typing: Any, arrays: Any) -> Any:
 borrowed = cast("_Identity", intrinsic(_borrowed))
 """`borrowed(arrays)`: the same tuple of arrays, without reference counts, for the start of a kernel.
 
-Numba counts references to every array that a function takes, atomically, and drops the pair only where control
-flow is simple; on the path of a level update that was three quarters of the time.
+Numba counts references to every array that a function takes, atomically, and drops the pair only where
+control flow is simple; on the path of a level update that was three quarters of the time.
 
 Only for what the kernel was given, and never returned: an array that the kernel has made itself is freed as
 soon as its own name is used no more.

@@ -1,7 +1,7 @@
 """Features computed a second time, straight from the formulas, with pandas and plain Python.
 
-Nothing here imports the package: JSON is parsed by the standard library, the book is a dictionary, bars come from
-pandas. Slow, and meant to be read beside SPEC §5.1 to §5.3.
+Nothing here imports the package: JSON is parsed by the standard library, the book is a dictionary, bars come
+from pandas. Slow, and meant to be read beside SPEC §5.1 to §5.3.
 """
 
 import gzip
@@ -36,7 +36,8 @@ def read(paths: Sequence[Path], *, spot: bool) -> Recorded:
     recorded = Recorded()
     bids: dict[str, str] = {}
     asks: dict[str, str] = {}
-    snapshot_id, waiting = None, []
+    snapshot_id: int | None = None
+    waiting: list[dict[str, Any]] = []
     for path in paths:
         for line in gzip.decompress(path.read_bytes()).decode().splitlines():
             frame = json.loads(line.split(" ", 1)[1])

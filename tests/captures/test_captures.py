@@ -73,8 +73,8 @@ def test_usdm_capture_is_complete(usdm: tuple[Path, dict[str, Any]]) -> None:
 def test_duckdb_polars_and_pandas_read_with_one_glob(usdm: tuple[Path, dict[str, Any]]) -> None:
     lake, _ = usdm
     glob = f"{lake}/binance-usdm/trades/BTCUSDT/*/*/*/*/data.parquet"
-    query = f"select count(*), sum(quantity) from read_parquet('{glob}')"
-    by_duckdb = duckdb.connect().execute(query).fetchone()
+    query = "select count(*), sum(quantity) from read_parquet(?)"
+    by_duckdb = duckdb.connect().execute(query, [glob]).fetchone()
     by_polars = (
         pl.scan_parquet(glob, hive_partitioning=False).select(pl.len(), pl.sum("quantity")).collect().row(0)
     )
@@ -85,32 +85,22 @@ def test_duckdb_polars_and_pandas_read_with_one_glob(usdm: tuple[Path, dict[str,
 
 
 INTEGERS = ["trade_count", "large_trade_count"]
-TRADE_COLUMNS = (
-    [
-        "open",
-        "high",
-        "low",
-        "close",
-        "volume",
-        "returns",
-        "log_returns",
-        "buy_volume",
-        "sell_volume",
-        "vol_delta",
-    ]
-    + ["cvd", "vwap", "buy_pressure", "trade_intensity_1s", "trade_intensity_5s", "trade_intensity_10s"]
-    + ["large_trade_volume", "large_trade_pct"]
-)
-BOOK_COLUMNS = (
-    [f"imbalance_{n}" for n in (5, 10, 20)]
-    + [f"imbalance_{n}_avg" for n in (5, 10, 20)]
-    + ["spread_avg", "spread_std", "bid_slope", "ask_slope", "weighted_mid", "weighted_mid_price_diff_bps"]
-    + ["bid_vol_ratio_5_20", "ask_vol_ratio_5_20", "ofi_1", "ofi_10"]
-)
+TRADE_COLUMNS = [
+    *("open", "high", "low", "close", "volume", "returns", "log_returns"),
+    *("buy_volume", "sell_volume", "vol_delta", "cvd", "vwap", "buy_pressure"),
+    *("trade_intensity_1s", "trade_intensity_5s", "trade_intensity_10s"),
+    *("large_trade_volume", "large_trade_pct"),
+]
+BOOK_COLUMNS = [
+    *(f"imbalance_{depth}" for depth in (5, 10, 20)),
+    *(f"imbalance_{depth}_avg" for depth in (5, 10, 20)),
+    *("spread_avg", "spread_std", "bid_slope", "ask_slope", "weighted_mid", "weighted_mid_price_diff_bps"),
+    *("bid_vol_ratio_5_20", "ask_vol_ratio_5_20", "ofi_1", "ofi_10"),
+]
 
 
 def compare(stored_bars: pd.DataFrame, expected: pd.DataFrame, columns: list[str], scale: float = 0.0) -> int:
-    """Bars in both agree to 1e-9 relative, or to 1e-9 of the largest value of the column where sums cancel."""
+    """Bars in both agree to 1e-9 relative, or to 1e-9 of the largest value where sums cancel."""
     both = stored_bars.index.intersection(expected.index)
     for name in columns:
         found, wanted = stored_bars.loc[both, name].astype(float), expected.loc[both, name].astype(float)

@@ -198,8 +198,8 @@ def quote(ms: int) -> bytes:
 
 def trade(ms: int, trade_id: int, lots: int = 1) -> bytes:
     return (
-        b'%d {"e":"aggTrade","E":%d,"s":"BTCUSDT","a":%d,"p":"100.0","q":"0.%03d","f":1,"l":1,"T":%d,"m":false}\n'
-        % (ms * 10**6, ms, trade_id, lots, ms)
+        b'%d {"e":"aggTrade","E":%d,"s":"BTCUSDT","a":%d,"p":"100.0",'
+        b'"q":"0.%03d","f":1,"l":1,"T":%d,"m":false}\n' % (ms * 10**6, ms, trade_id, lots, ms)
     )
 
 
@@ -252,7 +252,7 @@ def test_duplicates_are_stored_once_and_missing_ids_are_a_gap() -> None:
 
 
 def mark(kind: str, ms: int = 0, category: str = "all") -> bytes:
-    body = {"watermark": '"T":%d' % ms, "disconnect": f'"category":"{category}","reason":"test"'}[kind]
+    body = {"watermark": f'"T":{ms}', "disconnect": f'"category":"{category}","reason":"test"'}[kind]
     return b'1 {"stream":"!undertow","data":{"e":"%s",%s}}\n' % (kind.encode(), body.encode())
 
 

@@ -6,11 +6,14 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
 from undertow.errors import InputError
+from undertow.evaluation.bootstrap import Estimate
+from undertow.evaluation.report import FoldRecord, Kind, ReportRow, Verdict, WalkForwardReport
 from undertow.market.instruments import Instrument
 from undertow.market.orders import Fill, Side
 from undertow.monitor.charts import bar_times_ns, decimate, gap_spans
@@ -176,13 +179,56 @@ def test_ids_are_unique_and_every_reference_resolves(source: str) -> None:
     assert used <= set(ids)
 
 
+def test_the_report_of_a_walk_forward_is_shown_as_it_is() -> None:
+    better, none = Estimate(0.15, 0.05, 0.25), Estimate(0.0, -0.02, 0.02)
+    row = ReportRow(
+        name="lightgbm",
+        kind=Kind.MODEL,
+        rows=900,
+        effective_rows=90.0,
+        macro_f1=better,
+        mcc=none,
+        balanced_accuracy=0.4,
+        direction=none,
+        compared_with="majority",
+        mcc_difference=better,
+        gross_bps=None,
+        net_bps=none,
+        fee_frontier_bps=None,
+        turnover=1.5,
+    )
+    fold = FoldRecord(0, 1, 10, 5, 5, 2, None, None, None)
+    result = WalkForwardReport(
+        settings={},
+        model="lightgbm",
+        rows=(row,),
+        folds=(fold, replace(fold, skipped="one class only")),
+        against={},
+        null_macro_f1=0.33,
+        excess_macro_f1=-0.27,
+        block_slots=10,
+        blocks=9,
+        suspects=("next_close",),
+        manifest={},
+        verdict=Verdict(has_edge=False, earns=False, text="No edge."),
+    )
+    page = Page(render_report(replace(INPUTS, walk_forward=result.to_dict())))
+    words = page.words("walk-forward")
+    assert "No edge." in words
+    assert "lightgbm model 900 90 0.15 [0.05, 0.25] 0 [-0.02, 0.02] 0.4" in words
+    assert "0.15 [0.05, 0.25] – 0 [-0.02, 0.02] – 1.5" in words
+    assert "2 folds, 1 of them left out: one class only." in words
+    assert "macro-F1 0.33; the excess over it is -0.27." in words
+    assert "copies of the future: next_close." in words
+
+
 def test_hostile_names_are_text() -> None:
     evil = "<script>alert(1)</script>\"'&$\\frac$"
     hostile = replace(
         INPUTS,
         title=evil,
         instrument=Instrument(evil, evil, "0.1", "0.001"),
-        fills=[replace_client(FILLS[0], evil)],
+        fills=[named(FILLS[0], evil)],
         walk_forward={"verdict": evil, "rows": [{"name": evil, evil: 1.5}]},
         paper=PAPER | {"symbol": evil, "refusals": {evil: 1}},
         quality=[QualityRow(evil, 1, 0, 0, 0, 0, 0)],
@@ -194,18 +240,8 @@ def test_hostile_names_are_text() -> None:
         assert evil in page.words(section)
 
 
-def replace_client(fill: Fill, client_id: str) -> Fill:
-    return Fill(
-        fill.fill_id,
-        client_id,
-        fill.symbol,
-        fill.fill_ns,
-        0,
-        fill.side,
-        fill.price_ticks,
-        fill.quantity_lots,
-        0,
-    )
+def named(fill: Fill, client_id: str) -> Fill:
+    return msgspec.structs.replace(fill, client_id=client_id)
 
 
 def test_sections_without_content_say_why_in_a_sentence() -> None:
@@ -235,7 +271,7 @@ def test_a_column_of_nulls_draws_an_empty_panel() -> None:
 
 
 def test_long_sessions_stay_small_and_list_the_last_fills() -> None:
-    many = [replace_client(FILLS[0], f"paper-{number}") for number in range(100)]
+    many = [named(FILLS[0], f"paper-{number}") for number in range(100)]
     page = render_report(replace(INPUTS, bars=bars(20_000), fills=many))
     assert len(page) < 600_000
     assert "The last 40 of 100" in page

@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.frames.conftest import INSTRUMENT, make_market
+
 from undertow.errors import LakeError
 from undertow.frames.sampler import SamplerSettings
 from undertow.journal.reader import read_chunks, segments
-from undertow.runtime.batch import verify_features
 from undertow.lake.quality import audit
 from undertow.lake.reader import Lake
+from undertow.runtime.batch import verify_features
 from undertow.runtime.recorder import SymbolRecorder
 from undertow.runtime.replay import Recording, replay
 
@@ -97,7 +97,7 @@ def test_killed_at_ten_random_instants(capture: Path, undisturbed: Path, tmp_pat
     journalled = [
         line
         for path in segments(journal, INSTRUMENT.venue, INSTRUMENT.symbol)
-        for line in gzip.open(path).read().splitlines()
+        for line in gzip.decompress(path.read_bytes()).splitlines()
     ]
     assert journalled == capture.read_bytes().splitlines()
     assert files(lake) == files(undisturbed)

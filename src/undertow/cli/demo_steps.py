@@ -233,7 +233,8 @@ def trade_on_paper(stage: Stage, url: str, symbol: str) -> None:
     ]
     stage.say(
         f"paper: {summary['decisions']} decisions, {summary['orders']} orders, {summary['fills']} fills, "
-        f"gross {summary['gross_quote']:+.2f}, fees {summary['fees_quote']:.2f}, net {summary['net_quote']:+.2f}"
+        f"gross {summary['gross_quote']:+.2f}, fees {summary['fees_quote']:.2f}, "
+        f"net {summary['net_quote']:+.2f}"
     )
 
 
@@ -257,7 +258,7 @@ def finish(stage: Stage, *, as_json: bool) -> None:
     page = write_report(stage.out / "report.html", inputs)
     places = {name: str(stage.out / name) for name, _ in inputs.files}
     if as_json:
-        result = {"report": str(page), "places": places, "problems": stage.problems}
+        result: dict[str, Any] = {"report": str(page), "places": places, "problems": stage.problems}
         result["verdict"] = stage.report.verdict.text if stage.report else None
         result["paper"] = stage.trader.paper_summary() if stage.trader else None
         typer.echo(json.dumps(result, default=str))

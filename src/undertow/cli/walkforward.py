@@ -120,7 +120,7 @@ def print_report(report: "WalkForwardReport", trials: int | None = None) -> None
 
 
 def _text(estimate: "Estimate") -> str:
-    return f"{estimate.value:+.2f} ({estimate.low:+.2f}, {estimate.high:+.2f})"
+    return f"{estimate.value:.2f} ({estimate.low:.2f}, {estimate.high:.2f})"
 
 
 def _windows(

@@ -78,7 +78,7 @@ def spread_avg(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
 def spread_std(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """√((1/Δ) ∫ s² dt − spread_avg²) [quote].
 
-    The variance is taken about the whole tick nearest the mean, which keeps it exact where the spread is constant.
+    The variance is taken about the whole tick nearest the mean: exactly 0 where the spread is constant.
     """
     centre = np.rint(np.nan_to_num(ratio(f.spread_integral, f.spread_time_us))).astype(np.int64)
     first = f.spread_integral - centre * f.spread_time_us
@@ -99,12 +99,12 @@ def _slope(ticks: Integers, lots: Integers, price: Scale, quantity: Scale) -> Fl
 
 
 def bid_slope(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
-    """Least-squares slope of bid quantity on distance from the best bid, 20 levels, last sample [base/quote]."""
+    """Least-squares slope of bid quantity on distance from the best bid, top 20, last sample [base/quote]."""
     return _slope(f.bid_ticks, f.bid_lots, f.price, f.quantity)
 
 
 def ask_slope(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
-    """Least-squares slope of ask quantity on distance from the best ask, 20 levels, last sample [base/quote]."""
+    """Least-squares slope of ask quantity on distance from the best ask, top 20, last sample [base/quote]."""
     return _slope(f.ask_ticks, f.ask_lots, f.price, f.quantity)
 
 
@@ -135,7 +135,7 @@ def ask_vol_ratio_5_20(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
 
 
 def ofi_1(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
-    """Order-flow imbalance at the best level, summed over the bar [base units] (Cont, Kukanov, Stoikov 2014)."""
+    """Order-flow imbalance at the best level, summed over the bar [base units] (Cont et al. 2014)."""
     return known(f.quantity.to_floats(f.ofi_1), f.sample_count > 0)
 
 

@@ -45,7 +45,7 @@ def _lines(
     family = module.__name__.rsplit(".", 1)[1]
     features = []
     for name, unit, *rest in lines:
-        options: dict[str, object] = {"null": null, "source": source, **(rest[0] if rest else {})}  # type: ignore[dict-item]
+        options: dict[str, object] = {"null": null, "source": source, **(rest[0] if rest else {})}
         features.append(Feature(name, getattr(module, name), family, unit, **options))  # type: ignore[arg-type]
     return tuple(features)
 

@@ -1,8 +1,8 @@
 """What features remember between bars: operators with state, the same for any cut of the input.
 
-The block law: for every operator, cutting the input anywhere and joining the outputs gives the same bits as one
-block. Window operators keep the last values themselves and compute each window afresh, so there is no running sum
-to drift. Null is NaN; the null rule of each operator stands in its docstring.
+The block law: for every operator, cutting the input anywhere and joining the outputs gives the same bits as
+one block. Window operators keep the last values themselves and compute each window afresh, so there is no
+running sum to drift. Null is NaN; the null rule of each operator stands in its docstring.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def _over_window(values: Floats, length: int, kind: int, out: Floats) -> None:
             total += values[j]
             low = min(low, values[j])
             high = max(high, values[j])
-        if kind == _MIN or kind == _MAX:  # noqa: PLR1714 - tuples in kernels are slower
+        if kind in (_MIN, _MAX):
             out[i] = (low if kind == _MIN else high) + 0.0 * total
             continue
         if kind == _SUM:
@@ -63,7 +63,7 @@ def _smooth(values: Floats, weight: float, seed_length: int, state: Floats, out:
 
 @kernel
 def _decay(values: Floats, keep: float, state: Floats, out: Floats) -> None:
-    """y = keep · y₋₁ + x; a null x counts as 0."""
+    """Leaky sum y = keep · y₋₁ + x; a null x counts as 0."""
     for i in range(len(values)):
         state[0] = keep * state[0] + (0.0 if np.isnan(values[i]) else values[i])
         out[i] = state[0]

@@ -24,6 +24,6 @@ def signed_flow_ewma_20s(f: Frames, m: Memory) -> Floats:
 
 
 def queue_imbalance(f: Frames, m: Memory) -> Floats:  # noqa: ARG001 - one signature for all features
-    """(bidQty − askQty) / (bidQty + askQty) at the best level, last sample; in [−1, 1] (Gould, Bonart 2016)."""
+    """(bidQty − askQty) / (bidQty + askQty) at the best level, last sample (Gould, Bonart 2016)."""
     bid, ask = f.bid_lots[:, 0], f.ask_lots[:, 0]
     return known(ratio(bid - ask, bid + ask), f.sample_count > 0)

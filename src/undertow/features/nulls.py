@@ -15,7 +15,7 @@ def known(values: Floats | Integers, where: NDArray[np.bool_]) -> Floats:
 
 
 def ratio(above: Floats | Integers, below: Floats | Integers) -> Floats:
-    """above / below; null where below is 0 or either is null, so never infinite."""
+    """Quotient above / below; null where below is 0 or either is null, so never infinite."""
     defined = below != 0
     return np.where(defined, above / np.where(defined, below, 1), np.nan)
 

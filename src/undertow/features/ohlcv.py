@@ -42,13 +42,13 @@ def volume(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
 
 
 def returns(f: Frames, m: Memory) -> Floats:
-    """close / close₋₁ − 1, computed from ticks as (close − close₋₁) / close₋₁."""
+    """Simple return close / close₋₁ − 1, computed from ticks as (close − close₋₁) / close₋₁."""
     ticks = known(f.close, f.close > 0)
     before = m.lag(ticks)
     return flow_only(ratio(ticks - before, before), f)
 
 
 def log_returns(f: Frames, m: Memory) -> Floats:
-    """ln(close / close₋₁)."""
+    """Log return ln(close / close₋₁)."""
     ticks = known(f.close, f.close > 0)
     return flow_only(np.log(ratio(ticks, m.lag(ticks))), f)

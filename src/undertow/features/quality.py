@@ -1,5 +1,7 @@
 """How far a bar can be trusted (SPEC 5.8)."""
 
+import numpy as np
+
 from undertow.features.memory import Floats, Integers, Memory
 from undertow.features.nulls import known
 from undertow.frames.frames import Frames
@@ -9,17 +11,19 @@ __all__ = ["age_ms_book", "age_ms_trade", "gap_fraction", "is_empty", "late_coun
 
 def is_empty(f: Frames, m: Memory) -> Floats:  # noqa: ARG001 - one signature for all features
     """1 where no trade fell into the bar, else 0."""
-    return (f.trade_count == 0).astype(float)
+    empty: Floats = np.where(f.trade_count == 0, 1.0, 0.0).astype(np.float64)
+    return empty
 
 
 def gap_fraction(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """Share of the bar inside a recorded gap of any stream, in [0, 1]."""
-    return f.gap_ns / f.length_ns
+    share: Floats = f.gap_ns / np.float64(f.length_ns)
+    return share
 
 
 def late_count(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """Trades of the bar that came after it had been closed and are not in it."""
-    return f.late_count.astype(float)
+    return f.late_count.astype(np.float64)
 
 
 def _age_ms(stamp_ns: Integers, f: Frames) -> Floats:

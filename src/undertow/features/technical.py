@@ -33,7 +33,7 @@ def ema_26(f: Frames, m: Memory) -> Floats:
 
 
 def macd(f: Frames, m: Memory) -> Floats:
-    """Exponential mean over 12 bars − over 26 bars [quote] (Appel 1979); each seeded by its own first bars."""
+    """Exponential mean over 12 bars − over 26 bars [quote] (Appel); each seeded by its own first bars."""
     close = _close(f)
     return m.ema(close, 12) - m.ema(close, 26)
 
@@ -44,7 +44,7 @@ def macd_signal(f: Frames, m: Memory) -> Floats:
 
 
 def rsi_14(f: Frames, m: Memory) -> Floats:
-    """100 · U / (U + D), U and D Wilder's means over 14 bars of rises and falls (Wilder 1978); in [0, 100].
+    """100 · U / (U + D), U and D Wilder's means over 14 bars of rises and falls (Wilder 1978).
 
     Null where the price has not moved at all.
     """
@@ -64,14 +64,14 @@ def atr_14(f: Frames, m: Memory) -> Floats:
 
 
 def bollinger_position(f: Frames, m: Memory) -> Floats:
-    """(close − lower) / (upper − lower) of the bands mean ± 2 std over 20 bars (Bollinger); null for a flat price."""
+    """(close − lower) / (upper − lower) of the bands mean ± 2 std over 20 bars (Bollinger)."""
     close = _close(f)
     middle, width = m.mean(close, 20), 2.0 * m.std(close, 20)
     return ratio(close - (middle - width), 2.0 * width)
 
 
 def keltner_position(f: Frames, m: Memory) -> Floats:
-    """(close − lower) / (upper − lower) of the channel ema₂₀ ± 2·ATR₁₄ (Keltner, Raschke); null for a flat price."""
+    """(close − lower) / (upper − lower) of the channel ema₂₀ ± 2·ATR₁₄ (Keltner, Raschke)."""
     close = _close(f)
     middle, width = m.ema(close, 20), 2.0 * atr_14(f, m)
     return ratio(close - (middle - width), 2.0 * width)

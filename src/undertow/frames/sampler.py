@@ -153,7 +153,7 @@ class Sampler:
         closed_before: Integers,
         gaps: list[Gap],
     ) -> Integers:
-        """Rows of the block that hold trades of `table` not seen before; gaps found are appended to `gaps`."""
+        """Rows of the block that hold trades of `table` not seen before; gaps found go to `gaps`."""
         kind, connection = _TABLES[table]
         rows = np.flatnonzero(batch.kind == kind)
         lost = (batch.kind == EventKind.DISCONNECT) & ((batch.first_id & connection) > 0)

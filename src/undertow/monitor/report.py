@@ -45,8 +45,9 @@ class ReportInputs:
 
     `bars` is a feature table with `timestamp` and as many of `mid_price`, `close`, `cvd`, `buy_volume`,
     `sell_volume`, `imbalance_5`, `imbalance_20`, `spread_avg` and `gap_fraction` as there are.
-    `walk_forward` holds `rows`, a list of mappings with `name` and measures, and `verdict`, a text; a
-    measure `x` with `x_low` and `x_high` is shown with its interval. `paper` is the trader's summary.
+    `walk_forward` is what `WalkForwardReport.to_dict` gives: `rows`, mappings with `name` and measures, and
+    `verdict`; a measure {value, low, high}, or `x` with `x_low` and `x_high`, is shown with its interval.
+    `paper` is the trader's summary.
     Where one of the two is None, its section says why instead: `no_walk_forward`, `no_paper`.
     """
 
@@ -185,14 +186,46 @@ def _charts(inputs: ReportInputs, gaps: Sequence[tuple[int, int]]) -> list[tuple
 
 
 def _walk_forward(result: Mapping[str, Any]) -> dict[str, Any]:
-    rows: Sequence[Mapping[str, Value]] = result["rows"]
+    rows = [_with_intervals_flat(row) for row in result["rows"]]
     keys = dict.fromkeys(key for row in rows for key in row)
     measures = [key for key in keys if not _is_bound(key, keys)]
     table = _Table(
         tuple(key.replace("_", " ") for key in measures),
         tuple(tuple(_measure(row, key) for key in measures) for row in rows),
     )
-    return {"table": table, "verdict": str(result.get("verdict", ""))}
+    verdict = result.get("verdict", "")
+    return {
+        "table": table,
+        "verdict": verdict["text"] if isinstance(verdict, Mapping) else verdict,
+        "facts": _walk_forward_facts(result),
+    }
+
+
+def _walk_forward_facts(result: Mapping[str, Any]) -> list[str]:
+    facts: list[str] = []
+    if folds := result.get("folds"):
+        skipped = [str(fold["skipped"]) for fold in folds if fold["skipped"] is not None]
+        reasons = f", {len(skipped)} of them left out: {'; '.join(dict.fromkeys(skipped))}" if skipped else ""
+        facts.append(f"{len(folds)} folds{reasons}.")
+    if "null_macro_f1" in result and "excess_macro_f1" in result:
+        null, excess = (format_number(result[key]) for key in ("null_macro_f1", "excess_macro_f1"))
+        facts.append(
+            f"On a martingale the same model scores macro-F1 {null}; the excess over it is {excess}."
+        )
+    if suspects := result.get("suspects"):
+        facts.append(f"Features that look like copies of the future: {', '.join(suspects)}.")
+    return facts
+
+
+def _with_intervals_flat(row: Mapping[str, Any]) -> dict[str, Value]:
+    """A row with each measure of the form {value, low, high} as three of its own."""
+    flat: dict[str, Value] = {}
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= {key: value["value"], f"{key}_low": value["low"], f"{key}_high": value["high"]}
+        else:
+            flat[key] = value
+    return flat
 
 
 def _is_bound(key: str, keys: Mapping[str, None]) -> bool:

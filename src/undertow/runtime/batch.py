@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -61,7 +62,9 @@ def open_history(lake: Lake, venue: str, symbol: str) -> StoredHistory:
         tables = (table, "book_depth", "l2", "gaps")
         extras = [m.extra for name in tables for m in lake.manifests(venue, name, symbol)]
         closed_ns = max((int(extra.get("closed_ns", 0)) for extra in extras), default=0)
-        stored = next((extra["settings"] for extra in reversed(extras) if "settings" in extra), {})
+        stored: dict[str, Any] = next(
+            (extra["settings"] for extra in reversed(extras) if "settings" in extra), {}
+        )
         settings = msgspec.convert({**stored, "flow": table}, SamplerSettings)
         return StoredHistory(lake, instrument_of(first.schema), settings, closed_ns)
     raise InputError(

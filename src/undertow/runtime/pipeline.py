@@ -108,7 +108,7 @@ class Pipeline:
             amend_late_counts(lake, late_ns, sampled.late_closed_ns, self.settings.timeframes_ns)
 
     def finish(self) -> None:
-        """The recording ends here, perhaps for good: store the gaps that are still open as far as they reach."""
+        """The recording ends here, perhaps for good: store gaps that are open, as far as they go."""
         gaps = self.sampler.open_gaps()
         if gaps:
             self._lake.append("gaps", gaps_to_arrow(self.instrument, gaps))

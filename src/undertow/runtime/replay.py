@@ -79,8 +79,8 @@ def find_steps(recording: Recording, instruments: dict[str, Instrument] | None) 
     known = known_instrument(recording.venue, recording.symbol)
     if known is None:
         raise InputError(
-            f"{recording.paths[0]}: symbol {recording.symbol} of {recording.venue} is unknown; give --instruments "
-            "FILE with the exchange's exchangeInfo answer, or --tick and --lot"
+            f"{recording.paths[0]}: symbol {recording.symbol} of {recording.venue} is unknown; "
+            "give --instruments FILE with the exchange's exchangeInfo answer, or --tick and --lot"
         )
     return known
 

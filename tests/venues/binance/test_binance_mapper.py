@@ -43,7 +43,8 @@ def test_depth_update() -> None:
 
 
 def test_rest_snapshot_with_spaces_is_a_snapshot_and_a_wrapped_one_is_not() -> None:
-    text = '{"lastUpdateId": 27, "E": 1680652700590, "T": 1680652700580, "bids": [["28145.10", "3.818"]], "asks": []}'
+    text = '{"lastUpdateId": 27, "E": 1680652700590, "T": 1680652700580, '
+    text += '"bids": [["28145.10", "3.818"]], "asks": []}'
     mapped = one(text)
     assert mapped.batch.kind.tolist() == [EventKind.SNAPSHOT]
     assert mapped.batch.last_id.tolist() == [27]
@@ -139,8 +140,9 @@ def test_rare_events_are_typed() -> None:
     assert order.is_sell
     assert order.average_price == 9911.0
     kline = one(
-        '{"e":"kline", "E":1, "s":"BTCUSDT", "k":{"t":1672515780000, "T":1672515839999, "s":"BTCUSDT", "i":"1m",'
-        '"f":1,"L":2,"o":"1","c":"2","h":"3","l":"0.5","v":"10","n":2,"x":true,"q":"1","V":"5","Q":"1","B":"0"}}'
+        '{"e":"kline", "E":1, "s":"BTCUSDT", "k":{"t":1672515780000, "T":1672515839999, "s":"BTCUSDT",'
+        '"i":"1m","f":1,"L":2,"o":"1","c":"2","h":"3","l":"0.5","v":"10","n":2,"x":true,"q":"1","V":"5",'
+        '"Q":"1","B":"0"}}'
     ).others[0]
     assert isinstance(kline, Kline)
     assert kline.close_ns - kline.open_ns == 60_000_000_000

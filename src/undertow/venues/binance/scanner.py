@@ -436,7 +436,8 @@ def scan_lines(
     """Decode all lines of `data`, each a receive time, a space and a frame.
 
     `steps` holds tick units, tick digits, lot units, lot digits. Output rows, one a line: `integers` (n, 12),
-    `codes` (n, 3), `bounds` (n, 2) where the frame's bytes lie, `reasons` (n,); levels go to `ticks`, `lots`; `slots` is scratch.
+    `codes` (n, 3), `bounds` (n, 2) where the frame's bytes lie, `reasons` (n,); levels go to `ticks`, `lots`;
+    `slots` is scratch.
     Returns (lines, levels).
     """
     data, symbol, steps, slots = borrowed((data, symbol, steps, slots))

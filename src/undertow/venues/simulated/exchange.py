@@ -24,8 +24,8 @@ _STEP_MS = 50
 _SETTLE_MS = 200
 """Simulated time after which a market that runs fast waits until its clients have read everything sent.
 
-Buffers of the operating system hold minutes of a fast market: without it one socket of a client would run minutes
-ahead of another in event time, as it never does in life.
+Buffers of the operating system hold minutes of a fast market: without it one socket of a client would run
+minutes ahead of another in event time, as it never does in life.
 """
 _FORGIVEN_S = 0.5
 """A market held up for longer by its clients does not hurry to make up for it."""

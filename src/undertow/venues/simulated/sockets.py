@@ -46,7 +46,7 @@ class Client:
             await self._socket.send_frame(wrapped if self.is_combined else payload, WSMsgType.TEXT)
 
     async def settle(self) -> None:
-        """Ping, and wait for the pong: the client has then read all that was sent before. A second at most."""
+        """Ping, and wait a second at most for the pong: the client has then read all sent before."""
         self._settled.clear()
         self._awaited = f"settle {self.exchange.now_ms}".encode()
         with contextlib.suppress(TimeoutError, *_GONE):

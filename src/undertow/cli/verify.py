@@ -18,8 +18,11 @@ def verify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Audit a lake; exit code 1 with a list where something is wrong."""
-    from undertow.lake.quality import audit
+    """Audit a lake; exit code 1 with a list where something is wrong.
+
+    Trades that came too late for their bars are named as well; they are marked in the tables and no fault.
+    """
+    from undertow.lake.quality import audit, late_rows
     from undertow.lake.reader import Lake
     from undertow.runtime.batch import verify_features
 
@@ -29,12 +32,13 @@ def verify(
         rows, wrong = verify_features(Lake(lake))
         result["feature_rows_compared"] = rows
         findings += wrong
-    result["findings"] = len(findings)
+    late = [str(row) for row in late_rows(lake)]
+    result |= {"late_trades": len(late), "findings": len(findings)}
     if as_json:
-        result["list"] = findings
+        result |= {"late": late, "list": findings}
     show(result, f"Audit of {lake}", as_json=as_json)
     if not as_json:
-        for finding in findings:
-            typer.echo(finding)
+        for line in [*late, *findings]:
+            typer.echo(line)
     if findings:
         raise typer.Exit(1)

@@ -1,5 +1,6 @@
 """Values worked by hand."""
 
+import itertools
 from dataclasses import fields
 from typing import Any
 
@@ -185,12 +186,12 @@ def test_indicators_against_plain_loops() -> None:
     closes = (1000 + rng.integers(-5, 6, 80).cumsum()).tolist()
     frames = bars(80, close=closes, high=np.array(closes) + 2, low=np.array(closes) - 1)
     np.testing.assert_allclose(value("ema_12", frames), plain_ema(closes, 2 / 13, 12), rtol=1e-12)
-    rises = [max(b - a, 0.0) for a, b in zip(closes, closes[1:], strict=False)]
-    falls = [max(a - b, 0.0) for a, b in zip(closes, closes[1:], strict=False)]
+    rises = [max(b - a, 0.0) for a, b in itertools.pairwise(closes)]
+    falls = [max(a - b, 0.0) for a, b in itertools.pairwise(closes)]
     up, down = plain_ema(rises, 1 / 14, 14), plain_ema(falls, 1 / 14, 14)
     rsi = [float("nan"), *(100 * u / (u + d) for u, d in zip(up, down, strict=True))]
     np.testing.assert_allclose(value("rsi_14", frames), rsi, rtol=1e-12)
-    ranges = [max(c + 2, p) - min(c - 1, p) for p, c in zip(closes, closes[1:], strict=False)]
+    ranges = [max(c + 2, p) - min(c - 1, p) for p, c in itertools.pairwise(closes)]
     np.testing.assert_allclose(
         value("atr_14", frames), [float("nan"), *plain_ema(ranges, 1 / 14, 14)], rtol=1e-12
     )

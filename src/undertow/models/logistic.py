@@ -35,7 +35,7 @@ class Logistic:
         self._bias = np.zeros(len(CLASSES))
 
     def fit(self, train: Dataset, valid: Dataset) -> Self:
-        """Fit one model a strength and keep the one with the least log loss on `valid`."""
+        """Fit one model a strength, weak penalties last, until the log loss on `valid` no longer falls."""
         rows, check = labelled_rows(train), labelled_rows(valid)
         if len(rows) == 0:
             raise ValueError("no labelled row to fit on")
@@ -45,17 +45,17 @@ class Logistic:
         if len(present) == 1:
             self._set(present, np.zeros((1, rows.features.shape[1])), np.zeros(1))
             return self
-        best = np.inf
+        best, standard = np.inf, self._standardise(rows.features)
         for strength in STRENGTHS:
-            fitted = LogisticRegression(C=strength, max_iter=500, random_state=self.seed)
-            fitted.fit(self._standardise(rows.features), rows.classes)
+            fitted = LogisticRegression(C=strength, solver="newton-cholesky", random_state=self.seed)
+            fitted.fit(standard, rows.classes)
             kept = self._weights, self._bias
             self._set(present, *_softmax_form(fitted.coef_, fitted.intercept_))
             loss = _loss(self, check)
-            if loss < best:
-                best = loss
-            else:
+            if loss >= best:
                 self._weights, self._bias = kept
+                break
+            best = loss
         return self
 
     def predict_proba(self, features: Floats, /) -> Floats:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from undertow.market.batch import EventKind
 from undertow.market.events import Kline, Liquidation, MarkPrice
 from undertow.market.instruments import Instrument
+from undertow.venues.binance.frame_row import Reason
 from undertow.venues.binance.mapper import BinanceMapper, Mapped
-from undertow.venues.binance.scanner import Reason
 
 USDM = Instrument("binance-usdm", "BTCUSDT", "0.10", "0.001")
 SPOT = Instrument("binance-spot", "BTCUSDT", "0.01", "0.000001")

@@ -12,7 +12,8 @@ from undertow.market.events import Kline, Liquidation, MarketEvent, MarkPrice
 from undertow.market.instruments import Instrument
 from undertow.market.time import to_nanoseconds
 from undertow.venues.binance import messages
-from undertow.venues.binance.scanner import SCRATCH, Reason, scan_lines
+from undertow.venues.binance.frame_row import SCRATCH, Reason
+from undertow.venues.binance.scanner import scan_lines
 
 __all__ = ["BinanceMapper", "Mapped", "Rejection"]
 

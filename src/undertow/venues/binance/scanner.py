@@ -4,13 +4,38 @@ Reads the frames that make up nearly all traffic: diff depth, REST depth, trade,
 their fields in any order, bare or in the combined-stream wrapper. Everything else is left to `messages`.
 """
 
-from enum import IntEnum
-
 import numpy as np
 from numpy.typing import NDArray
 
 from undertow.compiled import borrowed, kernel
 from undertow.market.batch import EventKind
+from undertow.venues.binance.frame_row import (
+    ABSENT,
+    AGGREGATE,
+    ASK_START,
+    BID_START,
+    CURSOR,
+    DECIMAL_SLOTS,
+    INTEGER_SLOTS,
+    MAKER,
+    ORDER_TYPE,
+    PREVIOUS,
+    PRICE,
+    SNAPSHOT_ID,
+    SYMBOL,
+    TYPE,
+    TYPE_AGGREGATE,
+    TYPE_DELTA,
+    TYPE_OTHER,
+    TYPE_QUOTE,
+    TYPE_TRADE,
+    UNKNOWN,
+    WRAPPED,
+    Reason,
+    classify,
+    nanoseconds,
+    write_row,
+)
 from undertow.venues.binance.json_scan import (
     MALFORMED,
     OFF_STEP,
@@ -22,37 +47,11 @@ from undertow.venues.binance.json_scan import (
     skip_value,
 )
 
-__all__ = ["SCRATCH", "Reason", "scan_lines"]
+__all__ = ["scan_lines"]
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
 
-
-class Reason(IntEnum):
-    """Why a line was rejected, or what is odd about it."""
-
-    FINE = 0
-    NO_RECEIVE_TIME = 1
-    NOT_JSON = 2
-    OFF_STEP = 3
-    MISSING_FIELD = 4
-    OTHER_SYMBOL = 5
-    OTHER_VENUE = 6
-    UNKNOWN_FIELD = 7
-    """Accepted; carries a field that we do not know."""
-
-
-# Slots of the scratch row that one frame is read into.
-_TYPE, _EVENT_MS, _TRANSACTION_MS, _FIRST, _LAST, _PREVIOUS = 0, 1, 2, 3, 4, 5
-_TRADE, _AGGREGATE, _FIRST_TRADE, _LAST_TRADE, _PRICE, _QUANTITY = 6, 7, 8, 9, 10, 11
-_MAKER, _ORDER_TYPE, _BID_PRICE, _BID_QUANTITY, _ASK_PRICE, _ASK_QUANTITY = 12, 13, 14, 15, 16, 17
-_BID_START, _BID_COUNT, _ASK_START, _ASK_COUNT = 18, 19, 20, 21
-_SNAPSHOT_ID, _UNKNOWN, _WRAPPED, _SYMBOL, _CURSOR = 22, 23, 24, 25, 26
-SCRATCH = 27
-"""Length of the scratch row."""
-_ABSENT = -(2**62)
-
-_NO_TYPE, _TYPE_DELTA, _TYPE_TRADE, _TYPE_AGGREGATE, _TYPE_QUOTE, _TYPE_OTHER = _ABSENT, 1, 2, 3, 4, 5
 
 _QUOTE, _COLON, _COMMA, _OPEN_BRACE, _CLOSE_BRACE = 0x22, 0x3A, 0x2C, 0x7B, 0x7D
 _OPEN_BRACKET, _CLOSE_BRACKET, _NEWLINE, _CARRIAGE = 0x5B, 0x5D, 0x0A, 0x0D
@@ -77,14 +76,14 @@ _ASKS = np.frombuffer(b"asks", np.uint8)
 def _type_code(data: Bytes, at: int, length: int) -> int:
     """Code of the event type named by `length` bytes at `at`."""
     if same(data, at, length, _DEPTH_UPDATE):
-        return _TYPE_DELTA
+        return TYPE_DELTA
     if same(data, at, length, _TRADE_NAME):
-        return _TYPE_TRADE
+        return TYPE_TRADE
     if same(data, at, length, _AGG_TRADE):
-        return _TYPE_AGGREGATE
+        return TYPE_AGGREGATE
     if same(data, at, length, _BOOK_TICKER):
-        return _TYPE_QUOTE
-    return _TYPE_OTHER
+        return TYPE_QUOTE
+    return TYPE_OTHER
 
 
 @kernel
@@ -146,51 +145,13 @@ def _scan_side(
     lots: Integers,
 ) -> int:
     """Read the levels of one side and note in `start_slot` and the next where they lie."""
-    count, after = _scan_levels(data, at, end, steps, slots[_CURSOR], ticks, lots)
+    count, after = _scan_levels(data, at, end, steps, slots[CURSOR], ticks, lots)
     if after < 0:
         return after
-    slots[start_slot] = slots[_CURSOR]
+    slots[start_slot] = slots[CURSOR]
     slots[start_slot + 1] = count
-    slots[_CURSOR] += count
+    slots[CURSOR] += count
     return after
-
-
-@kernel
-def _integer_slot(key: int) -> int:
-    """The slot of a one-letter key whose value is always an integer, or -1."""
-    if key == 0x45:  # E
-        return _EVENT_MS
-    if key == 0x54:  # T
-        return _TRANSACTION_MS
-    if key == 0x55:  # U
-        return _FIRST
-    if key == 0x75:  # u
-        return _LAST
-    if key == 0x74:  # t
-        return _TRADE
-    if key == 0x66:  # f
-        return _FIRST_TRADE
-    if key == 0x6C:  # l
-        return _LAST_TRADE
-    return -1
-
-
-@kernel
-def _decimal_slot(key: int) -> int:
-    """The slot of a one-letter key whose value is a decimal, or -1; prices have even distance from _PRICE."""
-    if key == 0x70:  # p
-        return _PRICE
-    if key == 0x71:  # q
-        return _QUANTITY
-    if key == 0x62:  # b
-        return _BID_PRICE
-    if key == 0x42:  # B
-        return _BID_QUANTITY
-    if key == 0x61:  # a
-        return _ASK_PRICE
-    if key == 0x41:  # A
-        return _ASK_QUANTITY
-    return -1
 
 
 @kernel
@@ -199,18 +160,18 @@ def _scan_text(data: Bytes, key: int, at: int, end: int, symbol: Bytes, slots: I
     if key == 0x6D:  # m
         if at >= end or data[at] not in (_LETTER_T, _LETTER_F):
             return MALFORMED
-        slots[_MAKER] = 1 if data[at] == _LETTER_T else 0
+        slots[MAKER] = 1 if data[at] == _LETTER_T else 0
         return skip_value(data, at, end)
     after = skip_string(data, at, end)
     if after < 0:
         return MALFORMED
     length = after - at - 2
     if key == 0x65:  # e
-        slots[_TYPE] = _type_code(data, at + 1, length)
+        slots[TYPE] = _type_code(data, at + 1, length)
     elif key == 0x73:  # s
-        slots[_SYMBOL] = 1 if same(data, at + 1, length, symbol) else 0
+        slots[SYMBOL] = 1 if same(data, at + 1, length, symbol) else 0
     else:  # X
-        slots[_ORDER_TYPE] = _order_type_code(data, at + 1, length)
+        slots[ORDER_TYPE] = _order_type_code(data, at + 1, length)
     return after
 
 
@@ -227,27 +188,27 @@ def _scan_letter(
     lots: Integers,
 ) -> int:
     """Read the value of a one-letter key into its slot."""
-    slot = _integer_slot(key)
+    slot = INTEGER_SLOTS[key]
     if slot >= 0:
         slots[slot], at = scan_integer(data, at, end)
         return at
     if key in (0x65, 0x73, 0x58, 0x6D):
         return _scan_text(data, key, at, end, symbol, slots)
-    slot = _decimal_slot(key)
+    slot = DECIMAL_SLOTS[key]
     if slot >= 0 and at < end:
         if data[at] == _OPEN_BRACKET:
-            side = _BID_START if key == 0x62 else _ASK_START
+            side = BID_START if key == 0x62 else ASK_START
             return _scan_side(data, at, end, steps, side, slots, ticks, lots)
         if data[at] != _QUOTE:  # aggTrade's id is `a`; old spot trades carry order ids as `a` and `b`
             value, at = scan_integer(data, at, end)
             if key == 0x61:
-                slots[_AGGREGATE] = value
+                slots[AGGREGATE] = value
             return at
-        step = 0 if (slot - _PRICE) % 2 == 0 else 2
+        step = 0 if (slot - PRICE) % 2 == 0 else 2
         slots[slot], at = scan_decimal(data, at, end, steps[step], steps[step + 1])
         return at
     if key != 0x4D:  # M: a spot flag without meaning
-        slots[_UNKNOWN] += 1
+        slots[UNKNOWN] += 1
     return skip_value(data, at, end)
 
 
@@ -267,7 +228,7 @@ def _scan_word(
     first, second = data[key_at], data[key_at + 1]
     if length == 2:
         if first == 0x70 and second == 0x75:  # pu
-            slots[_PREVIOUS], at = scan_integer(data, at, end)
+            slots[PREVIOUS], at = scan_integer(data, at, end)
             return at
         known = (
             (first == 0x6E and second == 0x71)  # nq
@@ -275,16 +236,16 @@ def _scan_word(
             or (first == 0x70 and second == 0x73)  # ps
         )
         if not known:
-            slots[_UNKNOWN] += 1
+            slots[UNKNOWN] += 1
         return skip_value(data, at, end)
     if same(data, key_at, length, _LAST_UPDATE_ID):
-        slots[_SNAPSHOT_ID], at = scan_integer(data, at, end)
+        slots[SNAPSHOT_ID], at = scan_integer(data, at, end)
         return at
     if same(data, key_at, length, _BIDS):
-        return _scan_side(data, at, end, steps, _BID_START, slots, ticks, lots)
+        return _scan_side(data, at, end, steps, BID_START, slots, ticks, lots)
     if same(data, key_at, length, _ASKS):
-        return _scan_side(data, at, end, steps, _ASK_START, slots, ticks, lots)
-    slots[_UNKNOWN] += 1
+        return _scan_side(data, at, end, steps, ASK_START, slots, ticks, lots)
+    slots[UNKNOWN] += 1
     return skip_value(data, at, end)
 
 
@@ -320,7 +281,7 @@ def _scan_frame(
             return MALFORMED
         at = skip_space(data, at + 1, end)
         if depth == 1 and same(data, key_at, length, _STREAM):
-            slots[_WRAPPED] = 1
+            slots[WRAPPED] = 1
             at = skip_string(data, at, end)
         elif depth == 1 and same(data, key_at, length, _DATA) and at < end and data[at] == _OPEN_BRACE:
             depth = 2
@@ -331,92 +292,10 @@ def _scan_frame(
             at = _scan_word(data, key_at, length, at, end, steps, slots, ticks, lots)
         if at < 0:
             return at
-        if slots[_TYPE] == _TYPE_OTHER:
+        if slots[TYPE] == TYPE_OTHER:
             return end
         at = skip_space(data, at, end)
     return at if depth == 0 and at == end else MALFORMED
-
-
-@kernel
-def _classify(slots: Integers, has_previous: int) -> tuple[EventKind, Reason]:
-    """(kind, reason) of a frame that was read; `has_previous` 1 where the venue's deltas carry `pu`."""
-    kind, reason = EventKind.OTHER, Reason.FINE
-    if slots[_TYPE] == _TYPE_DELTA:
-        complete = (
-            slots[_FIRST] >= 0
-            and slots[_LAST] >= 0
-            and slots[_EVENT_MS] >= 0
-            and slots[_BID_START] >= 0
-            and slots[_ASK_START] >= 0
-        )
-        kind = EventKind.DELTA if complete else EventKind.REJECTED
-        if complete and (slots[_PREVIOUS] != _ABSENT) != (has_previous == 1):
-            return EventKind.REJECTED, Reason.OTHER_VENUE
-    elif slots[_TYPE] == _TYPE_TRADE:
-        complete = slots[_TRADE] >= 0 and slots[_PRICE] >= 0 and slots[_QUANTITY] >= 0
-        complete = complete and slots[_TRANSACTION_MS] >= 0 and slots[_MAKER] >= 0
-        kind = EventKind.TRADE if complete else EventKind.REJECTED
-    elif slots[_TYPE] == _TYPE_AGGREGATE:
-        complete = slots[_AGGREGATE] >= 0 and slots[_PRICE] >= 0 and slots[_QUANTITY] >= 0
-        complete = complete and slots[_FIRST_TRADE] >= 0 and slots[_LAST_TRADE] >= 0
-        complete = complete and slots[_TRANSACTION_MS] >= 0 and slots[_MAKER] >= 0
-        kind = EventKind.AGGREGATE_TRADE if complete else EventKind.REJECTED
-    elif slots[_TYPE] == _TYPE_QUOTE or (slots[_TYPE] == _NO_TYPE and slots[_BID_QUANTITY] >= 0):
-        complete = slots[_BID_PRICE] >= 0 and slots[_ASK_PRICE] >= 0 and slots[_LAST] >= 0
-        kind = EventKind.BEST_QUOTE if complete else EventKind.REJECTED
-    elif slots[_SNAPSHOT_ID] >= 0 and slots[_WRAPPED] == 0:
-        complete = slots[_BID_START] >= 0 and slots[_ASK_START] >= 0
-        kind = EventKind.SNAPSHOT if complete else EventKind.REJECTED
-    if kind == EventKind.REJECTED:
-        reason = Reason.MISSING_FIELD
-    elif slots[_SYMBOL] == 0:
-        return EventKind.REJECTED, Reason.OTHER_SYMBOL
-    elif kind != EventKind.OTHER and slots[_UNKNOWN] > 0:
-        reason = Reason.UNKNOWN_FIELD
-    return kind, reason
-
-
-@kernel
-def _nanoseconds(stamp: int) -> int:
-    """A stamp in s, ms, µs or ns as ns; see `market.time.to_nanoseconds`."""
-    if stamp < 0:
-        return 0
-    if stamp < 10**11:
-        return stamp * 10**9
-    if stamp < 10**14:
-        return stamp * 10**6
-    if stamp < 10**17:
-        return stamp * 1000
-    return stamp
-
-
-@kernel
-def _write_row(row: int, kind: int, slots: Integers, integers: Integers, codes: Bytes) -> None:
-    """Copy a frame's slots into the columns of EventBatch; column order as in `mapper`."""
-    codes[row, 0] = kind
-    codes[row, 1] = 1 if slots[_MAKER] == 1 else 0
-    codes[row, 2] = slots[_ORDER_TYPE] if slots[_ORDER_TYPE] >= 0 else 0
-    stamp = slots[_TRANSACTION_MS] if slots[_TRANSACTION_MS] >= 0 else slots[_EVENT_MS]
-    integers[row, 0] = _nanoseconds(stamp) if kind > EventKind.OTHER else 0
-    if kind == EventKind.TRADE:
-        integers[row, 2] = slots[_TRADE]
-        integers[row, 3] = slots[_TRADE]
-        integers[row, 5] = slots[_TRADE]
-    elif kind == EventKind.AGGREGATE_TRADE:
-        integers[row, 2] = slots[_FIRST_TRADE]
-        integers[row, 3] = slots[_LAST_TRADE]
-        integers[row, 5] = slots[_AGGREGATE]
-    elif kind == EventKind.SNAPSHOT:
-        integers[row, 3] = slots[_SNAPSHOT_ID]
-    else:
-        integers[row, 2] = slots[_FIRST] if slots[_FIRST] >= 0 else -1
-        integers[row, 3] = slots[_LAST] if slots[_LAST] >= 0 else -1
-    integers[row, 4] = slots[_PREVIOUS] if slots[_PREVIOUS] != _ABSENT else -1
-    integers[row, 6] = slots[_PRICE] if slots[_PRICE] >= 0 else -1
-    integers[row, 7] = slots[_QUANTITY] if slots[_QUANTITY] >= 0 else -1
-    for i in range(4):
-        value = slots[_BID_START + i]
-        integers[row, 8 + i] = value if value >= 0 else 0
 
 
 @kernel
@@ -448,10 +327,10 @@ def scan_lines(
         while end < size and data[end] != _NEWLINE:
             end += 1
         stop = end - 1 if end > at and data[end - 1] == _CARRIAGE else end
-        slots[:] = _ABSENT
-        slots[_UNKNOWN] = 0
-        slots[_WRAPPED] = 0
-        slots[_CURSOR] = cursor
+        slots[:] = ABSENT
+        slots[UNKNOWN] = 0
+        slots[WRAPPED] = 0
+        slots[CURSOR] = cursor
         integers[row, :] = -1
         kind, reason = EventKind.REJECTED, Reason.FINE
         receive, begin = scan_integer(data, at, stop)
@@ -462,18 +341,18 @@ def scan_lines(
             begin = skip_space(data, begin, stop)
             after = _scan_frame(data, begin, stop, symbol, steps, slots, ticks, lots)
             if after >= 0:
-                kind, reason = _classify(slots, has_previous)
-            elif slots[_SYMBOL] == 0:
+                kind, reason = classify(slots, has_previous)
+            elif slots[SYMBOL] == 0:
                 reason = Reason.OTHER_SYMBOL
             else:
                 reason = Reason.OFF_STEP if after == OFF_STEP else Reason.NOT_JSON
-        _write_row(row, kind, slots, integers, codes)
-        integers[row, 1] = _nanoseconds(receive)
+        write_row(row, kind, slots, integers, codes)
+        integers[row, 1] = nanoseconds(receive)
         bounds[row, 0] = begin
         bounds[row, 1] = stop
         reasons[row] = reason
         if kind != EventKind.REJECTED:
-            cursor = slots[_CURSOR]
+            cursor = slots[CURSOR]
         row += 1
         at = end + 1
     return row, cursor

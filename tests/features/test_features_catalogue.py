@@ -90,9 +90,12 @@ def test_names_are_unique() -> None:
 
 
 def mirrored(frames: Frames) -> Frames:
-    """The same bars with both sides of the book and of the flow exchanged, prices mirrored at 20,000 ticks."""
+    """The same bars with both sides of book and flow exchanged, prices mirrored at 20,000 ticks."""
     top = 20_000
-    flip = lambda ticks, lots: np.where(lots > 0, top - ticks, 0)  # noqa: E731
+
+    def flip(ticks: Any, lots: Any) -> Any:
+        return np.where(lots > 0, top - ticks, 0)
+
     return replace(
         frames,
         open=top - frames.open,

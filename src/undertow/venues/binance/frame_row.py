@@ -1,7 +1,7 @@
 """What a scanned frame is: the scratch row it is read into, its kind, and its place in the columns.
 
-A frame's fields come in any order, so the scanner first puts each into a slot of a scratch row; when the frame
-is complete, `classify` tells what it is and `write_row` copies it into the columns of EventBatch.
+A frame's fields come in any order, so the scanner first puts each into a slot of a scratch row; when the
+frame is complete, `classify` tells what it is and `write_row` copies it into the columns of EventBatch.
 """
 
 from enum import IntEnum

@@ -43,7 +43,7 @@ def test_block_law(feature: Feature, frames: Frames, frames_with_gap: Frames, se
 @every_feature
 def test_the_future_changes_nothing_before_it(feature: Feature, frames: Frames) -> None:
     cut = 120
-    changed = {}
+    changed: dict[str, Any] = {}
     for f in fields(Frames):
         value = getattr(frames, f.name)
         if isinstance(value, np.ndarray) and f.name != "open_ns":

@@ -25,11 +25,15 @@ _PAPER_SPEED = "20"
 
 
 def demo(
+    more: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Further files after --capture FILE.")
+    ] = None,
     out: Annotated[
         Path, typer.Option(help="Folder for everything that the demo makes; replaced if it is one.")
     ] = Path("demo"),
     capture: Annotated[
-        list[Path] | None, typer.Option(help="Recorded frames instead of the simulator; give it once a file.")
+        list[Path] | None,
+        typer.Option(help="Recorded frames instead of the simulator: FILE…, in order of time."),
     ] = None,
     venue: Annotated[str, typer.Option(help="Venue of the recorded frames.")] = "binance-usdm",
     minutes: Annotated[float, typer.Option(min=10, help="Simulated minutes to learn from.")] = 90.0,
@@ -41,10 +45,12 @@ def demo(
     """Simulate, collect, learn, judge, trade on paper, report."""
     from undertow.cli.demo_steps import Stage, finish, learn, replay_capture, trade_on_paper
 
+    if more and not capture:
+        raise InputError(f"{more[0]}: recorded files are given as --capture FILE…")
     _make_room(out)
     stage = Stage(out, began_s=time.monotonic())
     if capture:
-        replay_capture(stage, capture, venue)
+        replay_capture(stage, [*capture, *(more or [])], venue)
     else:
         with _simulation(out, seed, signal, "max", minutes) as url:
             stage.collect(url, _SYMBOLS, "collecting from the simulated exchange")

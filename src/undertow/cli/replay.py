@@ -32,7 +32,7 @@ def replay(
         str | None, typer.Option(help="Feature trades from aggtrades or trades; told by the file.")
     ] = None,
     lateness_ms: Annotated[int, typer.Option(help="How long a bar waits for late events.")] = 250,
-    depth_interval_ms: Annotated[int, typer.Option("--depth-interval", help="Book sampling [ms].")] = 500,
+    depth_interval_ms: Annotated[int, typer.Option("--depth-interval", help="Book sampling in ms.")] = 500,
     depth_levels: Annotated[int, typer.Option("--depth-levels", help="Levels a side in book_depth.")] = 20,
     speed: Annotated[
         str | None, typer.Option(help="1x follows the receive times; default: as fast as it goes.")

@@ -84,6 +84,7 @@ def play(
     kinds: Sequence[str] = ("depth", "trades"),
     settings: CollectorSettings = SETTINGS,
     feed_settings: FeedSettings = FEED,
+    earlier: Sequence[bytes] = (),
 ) -> tuple[dict[str, ListRecorder], dict[str, int]]:
     """Collect from the fake exchange while the scenario lasts, then stop as a user would."""
     recorders: dict[str, ListRecorder] = {}
@@ -94,6 +95,8 @@ def play(
                 instrument = known_instrument("binance-usdm", symbol)
                 assert instrument is not None
                 recorders[symbol] = ListRecorder(instrument, exchange.waiter)
+                for frame in earlier:
+                    recorders[symbol].record(1, frame)
             collector = Collector(
                 exchange.endpoints,
                 list(recorders.values()),
@@ -383,3 +386,19 @@ def test_an_unknown_symbol_is_refused_before_anything_is_opened() -> None:
 
     with pytest.raises(InputError, match="did you mean BTCUSDT"):
         run(main())
+
+
+def test_a_recording_that_goes_on_says_that_it_was_interrupted() -> None:
+    async def scenario(
+        exchange: FakeExchange, collector: Collector, recorders: dict[str, ListRecorder]
+    ) -> None:
+        await exchange.subscribed(2)
+
+    old = combined("btcusdt@aggTrade", a=1, E=1_700_000_000_000)
+    recorders, _ = play(scenario, earlier=[old])
+    first, second = recorders["BTCUSDT"].frames[:2]
+    assert first == old
+    assert lost(second)
+    assert b"collection resumed" in second
+    fresh, _ = play(scenario)
+    assert not any(lost(frame) for frame in fresh["BTCUSDT"].frames)

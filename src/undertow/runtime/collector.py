@@ -163,6 +163,7 @@ class Collector:
         """
         loop = asyncio.get_running_loop()
         timer = loop.call_later(duration_s, self.stop) if duration_s is not None else None
+        self._mark_resumption()
         try:
             with _stop_on_signals(self.stop):
                 async with asyncio.TaskGroup() as group:
@@ -179,6 +180,13 @@ class Collector:
     async def _receive(self) -> None:
         await self._feed.run()
         self.stop()
+
+    def _mark_resumption(self) -> None:
+        """Where a recording goes on after an earlier run, what came between was missed."""
+        frame = control_frame(Disconnect(category="all", reason="collection resumed"))
+        for track in self._tracks.values():
+            if track.recorder.newest_event_ns():
+                self._record(track, self._clock(), frame)
 
     def _close(self) -> None:
         with contextlib.ExitStack() as stack:

@@ -1,5 +1,6 @@
 """What every line of the catalogue has to obey."""
 
+import inspect
 import random
 from dataclasses import fields, replace
 from pathlib import Path
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 
 from tests.features.conftest import market_frames
-from undertow.features.catalogue import FEATURES, Feature, catalogue_markdown
+from undertow.errors import InputError
+from undertow.features.catalogue import FEATURES, Feature, catalogue_markdown, feature_set, registered
 from undertow.features.engine import FeatureEngine, lineage
 from undertow.frames.frames import Frames
-from undertow.market.instruments import Scale
 
 every_feature = pytest.mark.parametrize("feature", FEATURES, ids=lambda f: f.name)
 
@@ -69,10 +70,11 @@ def test_values_are_finite_or_null_and_in_range(
 
 
 @every_feature
-def test_it_is_known_somewhere_and_after_its_warm_up(feature: Feature, frames: Frames) -> None:
-    values = compute(feature, frames)
-    assert (~np.isnan(values)).any()
-    assert np.isnan(values[: max(0, feature.warm_up - 1)]).all()
+def test_it_is_known_from_the_end_of_its_warm_up_on(feature: Feature, frames: Frames) -> None:
+    first = int(np.argmax((frames.trade_count > 0) & (frames.sample_count > 0)))
+    values = compute(feature, frames[first:])
+    assert np.isnan(values[: feature.warm_up]).all()
+    assert not np.isnan(values[feature.warm_up])
 
 
 @every_feature
@@ -81,57 +83,25 @@ def test_it_is_described(feature: Feature) -> None:
     assert feature.unit
     assert feature.null
     assert feature.source
-    assert feature.family == feature.function.__module__.rsplit(".", 1)[1]
+    assert feature.dtype in ("float", "int")
+    assert feature.function.__name__ == feature.name
 
 
-def test_names_are_unique() -> None:
-    names = [feature.name for feature in FEATURES]
-    assert len(names) == len(set(names))
+def test_a_name_is_registered_once() -> None:
+    with pytest.raises(ValueError, match="more than once: close"):
+        registered(*FEATURES, next(f for f in FEATURES if f.name == "close"))
 
 
-def mirrored(frames: Frames) -> Frames:
-    """The same bars with both sides of book and flow exchanged, prices mirrored at 20,000 ticks."""
-    top = 20_000
-
-    def flip(ticks: Any, lots: Any) -> Any:
-        return np.where(lots > 0, top - ticks, 0)
-
-    return replace(
-        frames,
-        open=top - frames.open,
-        close=top - frames.close,
-        high=top - frames.low,
-        low=top - frames.high,
-        buy_lots=frames.sell_lots,
-        sell_lots=frames.buy_lots,
-        bid_ticks=flip(frames.ask_ticks, frames.ask_lots),
-        bid_lots=frames.ask_lots,
-        ask_ticks=flip(frames.bid_ticks, frames.bid_lots),
-        ask_lots=frames.bid_lots,
-        imbalance_sums=-frames.imbalance_sums,
-        ofi_1=-frames.ofi_1,
-        ofi_10=-frames.ofi_10,
-    )
+def test_feature_sets() -> None:
+    assert feature_set("all") == FEATURES
+    assert {f.family for f in feature_set("book")} == {"book"}
+    with pytest.raises(InputError, match="choose all, ohlcv"):
+        feature_set("everything")
 
 
-ANTISYMMETRIC = ["vol_delta", "cvd", "imbalance_5", "imbalance_20", "imbalance_10_avg", "ofi_1", "ofi_10"]
-ANTISYMMETRIC += ["queue_imbalance", "signed_flow_ewma_5s", "macd"]
-
-
-@pytest.mark.parametrize("name", ANTISYMMETRIC)
-def test_a_mirrored_market_flips_the_sign(name: str, frames: Frames) -> None:
-    feature = next(f for f in FEATURES if f.name == name)
-    np.testing.assert_allclose(compute(feature, mirrored(frames)), -compute(feature, frames), atol=1e-9)
-
-
-RATIOS = [f.name for f in FEATURES if f.unit == "share" and f.family != "technical" and f.name != "returns"]
-
-
-@pytest.mark.parametrize("name", RATIOS)
-def test_ratios_do_not_depend_on_the_scales(name: str, frames: Frames) -> None:
-    feature = next(f for f in FEATURES if f.name == name)
-    scaled = replace(frames, price=Scale.of("25"), quantity=Scale.of("0.00001"))
-    np.testing.assert_allclose(compute(feature, scaled), compute(feature, frames), rtol=1e-12)
+def test_an_engine_refuses_bars_of_another_length(frames: Frames) -> None:
+    with pytest.raises(ValueError, match="for an engine of 60000000000 ns"):
+        FeatureEngine(FEATURES, 60 * 10**9).push(frames)
 
 
 def test_a_bar_wholly_in_a_trade_gap_keeps_prices_and_knows_no_flow(frames: Frames) -> None:
@@ -164,6 +134,23 @@ def test_known_time_is_close_plus_lateness(frames: Frames) -> None:
 def test_lineage_follows_the_features() -> None:
     assert lineage(FEATURES) == lineage(FEATURES)
     assert lineage(FEATURES) != lineage(FEATURES[1:])
+
+
+@pytest.mark.parametrize(
+    ("module", "counts"), [("memory", True), ("nulls", True), ("ohlcv", True), ("trades", False)]
+)
+def test_lineage_follows_the_sources_that_count(
+    module: str, counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another operator, null rule or formula is another lineage; a family that is not used is none."""
+    features, source = feature_set("ohlcv"), inspect.getsource
+    before = lineage(features)
+
+    def edited(of: Any) -> str:
+        return source(of) + ("# edited" if of.__name__ == f"undertow.features.{module}" else "")
+
+    monkeypatch.setattr(inspect, "getsource", edited)
+    assert (lineage(features) != before) is counts
 
 
 def test_longer_bars_obey_as_well() -> None:

@@ -330,3 +330,17 @@ def test_an_empty_block_is_nothing() -> None:
     assert isinstance(parts[0].depth.grid_ns, np.ndarray)
     assert sampler.newest_ns == 0
     assert len(EventBatch.__slots__) > 0
+
+
+def test_a_time_that_cannot_be_true_closes_no_bar() -> None:
+    t = START_MS
+    late_century = trade(4_102_444_800_000, 3).replace(b"4102444800000000000", b"%d" % ((t + 600) * 10**6))
+    lines = [trade(t + 500, 1), trade(t + 550, 2), late_century, trade(t + 700, 4), quote(t + 1300)]
+    for blocks in (lines, [b"".join(lines)]):
+        sampler, parts = run(blocks)
+        assert sampler.implausible_count == 1
+        assert sampler.closed_ns == (t + 1000) * 10**6
+        ids = column([s.trades["aggtrades"] for s in parts], "trade_id")
+        assert ids.tolist() == [1, 2, 4]
+        (gap,) = [gap for s in parts for gap in s.gaps]
+        assert (gap.first_id, gap.last_id) == (3, 3)

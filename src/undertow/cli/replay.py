@@ -116,6 +116,7 @@ def summary(done: Replayed) -> dict[str, Any]:
         "trades": counts.trades,
         "late_trades": counts.late_trades,
         "duplicate_trades": sampler.duplicate_count,
+        "implausible_times": sampler.implausible_count,
         "book": sampler.book.status.name.lower(),
         "book_samples": counts.book_samples,
         "gaps": counts.gaps,

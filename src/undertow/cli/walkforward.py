@@ -97,7 +97,7 @@ def print_report(report: "WalkForwardReport", trials: int | None = None) -> None
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
-    for heading in ("F1", "MCC", "less best other", "net bps"):
+    for heading in ("F1", "MCC", "less best other", "net"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in report.rows:
         table.add_row(
@@ -108,7 +108,9 @@ def print_report(report: "WalkForwardReport", trials: int | None = None) -> None
             f"{row.net_bps.value:.2f}" if row.net_bps else "-",
         )
     console = Console()
-    console.print(f"Walk-forward of {report.model}, with {report.settings['confidence']:.0%} intervals")
+    console.print(
+        f"Walk-forward of {report.model}, {report.settings['confidence']:.0%} intervals; net: bps a decision"
+    )
     console.print(table)
     console.print(
         f"Macro-F1 on the martingale null {report.null_macro_f1:.3f}, excess {report.excess_macro_f1:+.3f}. "

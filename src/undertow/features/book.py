@@ -3,7 +3,7 @@
 import numpy as np
 
 from undertow.features.memory import Floats, Integers, Memory
-from undertow.features.nulls import known, ratio, with_book
+from undertow.features.nulls import known, known_close, ratio, with_book
 from undertow.frames.frames import Frames
 from undertow.market.instruments import Scale
 
@@ -79,6 +79,7 @@ def spread_std(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """√((1/Δ) ∫ s² dt − spread_avg²) [quote].
 
     The variance is taken about the whole tick nearest the mean: exactly 0 where the spread is constant.
+    Integers that overflow on the way wrap around and come back, as the result is small.
     """
     centre = np.rint(np.nan_to_num(ratio(f.spread_integral, f.spread_time_us))).astype(np.int64)
     first = f.spread_integral - centre * f.spread_time_us
@@ -120,7 +121,7 @@ def weighted_mid(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
 
 def weighted_mid_price_diff_bps(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """(weighted_mid − last trade price) / last trade price · 10⁴ [bps]."""
-    last = known(f.close, f.close > 0)
+    last = known_close(f)
     return ratio(_weighted_mid_ticks(f) - last, last) * 1e4
 
 
@@ -140,7 +141,7 @@ def ofi_1(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
 
 
 def ofi_10(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
-    """The same summed over levels 1 to 10 with equal weights [base units] (Xu, Gould, Howison 2018)."""
+    """Order-flow imbalance summed over levels 1 to 10 and the bar [base units] (Xu, Gould, Howison 2018)."""
     return known(f.quantity.to_floats(f.ofi_10), f.sample_count > 0)
 
 

@@ -4,12 +4,15 @@ import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from undertow.features import memory, nulls
 from undertow.features.catalogue import Feature
 from undertow.features.memory import Floats, Integers, Memory
+from undertow.frames import frames as frames_module
 from undertow.frames.frames import Frames
 
 __all__ = ["FeatureBlock", "FeatureEngine", "lineage"]
@@ -47,7 +50,9 @@ class FeatureEngine:
         self._memory = Memory()
 
     def push(self, frames: Frames) -> FeatureBlock:
-        """Features of the next bars."""
+        """Features of the next bars. Raises ValueError for bars of another length."""
+        if frames.length_ns != self.length_ns:
+            raise ValueError(f"bars of {frames.length_ns} ns for an engine of {self.length_ns} ns")
         values = np.empty((len(self.features), len(frames)))
         if len(frames):
             for at, feature in enumerate(self.features):
@@ -66,13 +71,16 @@ class FeatureEngine:
 
 
 def lineage(features: Sequence[Feature]) -> str:
-    """sha256 over the sources, names and kinds of features: what a model was trained on, it must be fed."""
+    """sha256 over everything that decides what values mean: what a model was trained on, it must be fed.
+
+    That is the source of every family concerned, of the operators and null rules, of the frames' schema, and
+    each feature's name and kind in their order.
+    """
+    families = {module for f in features if (module := inspect.getmodule(f.function)) is not None}
+    shared: set[ModuleType] = {memory, nulls, frames_module}
     digest = hashlib.sha256()
-    modules = dict.fromkeys(inspect.getmodule(feature.function) for feature in features)
-    for module in modules:
-        if module is not None:
-            digest.update(inspect.getsource(module).encode())
-    digest.update(inspect.getsource(Memory).encode())
+    for module in sorted(families | shared, key=lambda m: m.__name__):
+        digest.update(f"{module.__name__}\n{inspect.getsource(module)}".encode())
     for feature in features:
         digest.update(f"{feature.name}:{feature.dtype}\n".encode())
     return digest.hexdigest()

@@ -46,19 +46,21 @@ def _over_window(values: Floats, length: int, kind: int, out: Floats) -> None:
 
 
 @kernel
-def _smooth(values: Floats, weight: float, seed_length: int, state: Floats, out: Floats) -> None:
-    """Exponential smoothing seeded by a plain mean; state: [values seen, sum of the seed, level]."""
+def _smooth(values: Floats, weight: float, skip: int, seed_length: int, state: Floats, out: Floats) -> None:
+    """Exponential smoothing seeded by the mean of the values after the first `skip`.
+
+    State: [values seen, sum of the seed, level].
+    """
+    seeded = skip + seed_length
     for i in range(len(values)):
-        if np.isnan(values[i]):
-            out[i] = state[2] if state[0] >= seed_length else np.nan
-            continue
-        state[0] += 1.0
-        if state[0] <= seed_length:
-            state[1] += values[i]
-            state[2] = state[1] / seed_length
-        else:
-            state[2] += weight * (values[i] - state[2])
-        out[i] = state[2] if state[0] >= seed_length else np.nan
+        if not np.isnan(values[i]):
+            state[0] += 1.0
+            if state[0] > seeded:
+                state[2] += weight * (values[i] - state[2])
+            elif state[0] > skip:
+                state[1] += values[i]
+                state[2] = state[1] / seed_length
+        out[i] = state[2] if state[0] >= seeded else np.nan
 
 
 @kernel
@@ -146,20 +148,21 @@ class Memory:
         """Over the last `length` bars; null unless all are known."""
         return self._window(values, length, _MAX)
 
-    def ema(self, values: Floats, span: int) -> Floats:
+    def ema(self, values: Floats, span: int, skip: int = 0) -> Floats:
         """Exponential mean with weight 2/(span+1), seeded by the mean of the first `span` values.
 
-        Null before that; a null input leaves the level where it is. TA-Lib's EMA.
+        Null before that; a null input leaves the level where it is. TA-Lib's EMA. The first `skip` values
+        take no part: so TA-Lib seeds the faster mean of the MACD.
         """
-        return self._smoothed(values, 2.0 / (span + 1), span)
+        return self._smoothed(values, 2.0 / (span + 1), skip, span)
 
     def wilder(self, values: Floats, length: int) -> Floats:
         """Wilder's mean, weight 1/length; seed and nulls as `ema`. TA-Lib's smoothing of RSI and ATR."""
-        return self._smoothed(values, 1.0 / length, length)
+        return self._smoothed(values, 1.0 / length, 0, length)
 
-    def _smoothed(self, values: Floats, weight: float, seed_length: int) -> Floats:
+    def _smoothed(self, values: Floats, weight: float, skip: int, seed_length: int) -> Floats:
         out = np.empty(len(values))
-        _smooth(values, weight, seed_length, self._floats(self._key(), 3, 0.0), out)
+        _smooth(values, weight, skip, seed_length, self._floats(self._key(), 3, 0.0), out)
         return out
 
     def decay(self, values: Floats, half_life: float) -> Floats:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from undertow.features.memory import Floats, Integers
 from undertow.frames.frames import Frames
 
-__all__ = ["flow_only", "known", "ratio", "with_book"]
+__all__ = ["flow_only", "known", "known_close", "ratio", "with_book"]
 
 
 def known(values: Floats | Integers, where: NDArray[np.bool_]) -> Floats:
@@ -15,7 +15,10 @@ def known(values: Floats | Integers, where: NDArray[np.bool_]) -> Floats:
 
 
 def ratio(above: Floats | Integers, below: Floats | Integers) -> Floats:
-    """Quotient above / below; null where below is 0 or either is null, so never infinite."""
+    """Quotient above / below; null where below is 0 or either is null.
+
+    Never infinite as long as `below` is 0 or not tiny, as whole numbers are; a caller bounds any other.
+    """
     defined = below != 0
     return np.where(defined, above / np.where(defined, below, 1), np.nan)
 
@@ -23,6 +26,15 @@ def ratio(above: Floats | Integers, below: Floats | Integers) -> Floats:
 def flow_only(values: Floats | Integers, f: Frames) -> Floats:
     """Null in bars that lie wholly inside a gap of the trade stream: there nothing is known of the flow."""
     return known(values, f.trade_gap_ns < f.length_ns)
+
+
+def known_close(f: Frames) -> Floats:
+    """Last trade price [ticks], for changes and indicators.
+
+    Null before the first trade and where it is only carried, in bars wholly inside a gap of the trade stream:
+    a change from before the gap to after it belongs to no bar.
+    """
+    return known(f.close, (f.close > 0) & (f.trade_gap_ns < f.length_ns))
 
 
 def with_book(values: Floats | Integers, f: Frames) -> Floats:

@@ -1,12 +1,14 @@
 """Open, high, low, close, volume and returns (SPEC 5.1).
 
 An empty bar has the previous close as its prices and volume 0; before the first trade prices are null.
+A bar wholly inside a gap of the trade stream carries prices too, but its volume is null, and so are the
+returns to it and from it.
 """
 
 import numpy as np
 
 from undertow.features.memory import Floats, Integers, Memory
-from undertow.features.nulls import flow_only, known, ratio
+from undertow.features.nulls import flow_only, known, known_close, ratio
 from undertow.frames.frames import Frames
 
 __all__ = ["close", "high", "log_returns", "low", "open", "returns", "volume"]
@@ -43,12 +45,12 @@ def volume(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
 
 def returns(f: Frames, m: Memory) -> Floats:
     """Simple return close / close₋₁ − 1, computed from ticks as (close − close₋₁) / close₋₁."""
-    ticks = known(f.close, f.close > 0)
+    ticks = known_close(f)
     before = m.lag(ticks)
-    return flow_only(ratio(ticks - before, before), f)
+    return ratio(ticks - before, before)
 
 
 def log_returns(f: Frames, m: Memory) -> Floats:
     """Log return ln(close / close₋₁)."""
-    ticks = known(f.close, f.close > 0)
-    return flow_only(np.log(ratio(ticks, m.lag(ticks))), f)
+    ticks = known_close(f)
+    return np.log(ratio(ticks, m.lag(ticks)))

@@ -3,16 +3,15 @@
 import numpy as np
 
 from undertow.features.memory import Floats, Integers, Memory
-from undertow.features.nulls import known
+from undertow.features.nulls import flow_only, known
 from undertow.frames.frames import Frames
 
 __all__ = ["age_ms_book", "age_ms_trade", "gap_fraction", "is_empty", "late_count"]
 
 
 def is_empty(f: Frames, m: Memory) -> Floats:  # noqa: ARG001 - one signature for all features
-    """1 where no trade fell into the bar, else 0."""
-    empty: Floats = np.where(f.trade_count == 0, 1.0, 0.0).astype(np.float64)
-    return empty
+    """1 where no trade fell into the bar, else 0; null in a gap of the trade stream, where nobody knows."""
+    return flow_only(np.where(f.trade_count == 0, 1.0, 0.0), f)
 
 
 def gap_fraction(f: Frames, m: Memory) -> Floats:  # noqa: ARG001

@@ -1,9 +1,14 @@
-"""Indicators of the technical selector (SPEC 5.6), on trade prices; null until their seed is complete."""
+"""Indicators of the technical selector (SPEC 5.6), on trade prices, seeded as TA-Lib seeds them.
+
+Computed in ticks, where a flat price has exactly no variance. A bar wholly inside a gap of the trade stream
+takes no part: it is null, means and Wilder's levels stay where they were, and the change across it is left
+out.
+"""
 
 import numpy as np
 
 from undertow.features.memory import Floats, Memory
-from undertow.features.nulls import known, ratio
+from undertow.features.nulls import flow_only, known, known_close, ratio
 from undertow.frames.frames import Frames
 
 __all__ = [
@@ -17,30 +22,41 @@ __all__ = [
     "rsi_14",
 ]
 
+_ROUNDING = 1e-12
+"""Share of the price below which a channel's width is nothing but rounding of its exponential mean."""
 
-def _close(f: Frames) -> Floats:
-    return known(f.price.to_floats(f.close), f.close > 0)
+_UNDERFLOW = 1e-300
+"""A mean of moves [ticks] below this has lost its digits: the price has stood still for thousands of bars."""
+
+
+def _price(ticks: Floats, f: Frames) -> Floats:
+    return flow_only(ticks * f.price.units / f.price.divisor, f)
 
 
 def ema_12(f: Frames, m: Memory) -> Floats:
     """Exponential mean of the close over 12 bars [quote]."""
-    return m.ema(_close(f), 12)
+    return _price(m.ema(known_close(f), 12), f)
 
 
 def ema_26(f: Frames, m: Memory) -> Floats:
     """Exponential mean of the close over 26 bars [quote]."""
-    return m.ema(_close(f), 26)
+    return _price(m.ema(known_close(f), 26), f)
+
+
+def _macd_ticks(f: Frames, m: Memory) -> Floats:
+    close = known_close(f)
+    return m.ema(close, 12, skip=14) - m.ema(close, 26)
 
 
 def macd(f: Frames, m: Memory) -> Floats:
-    """Exponential mean over 12 bars − over 26 bars [quote] (Appel); each seeded by its own first bars."""
-    close = _close(f)
-    return m.ema(close, 12) - m.ema(close, 26)
+    """Exponential mean over 12 bars − over 26 bars [quote] (Appel); both seeds end with the 26th bar."""
+    return _price(_macd_ticks(f, m), f)
 
 
 def macd_signal(f: Frames, m: Memory) -> Floats:
     """Exponential mean of the MACD over 9 bars [quote]."""
-    return m.ema(macd(f, m), 9)
+    known_macd = flow_only(_macd_ticks(f, m), f)
+    return _price(m.ema(known_macd, 9), f)
 
 
 def rsi_14(f: Frames, m: Memory) -> Floats:
@@ -48,30 +64,35 @@ def rsi_14(f: Frames, m: Memory) -> Floats:
 
     Null where the price has not moved at all.
     """
-    close = _close(f)
+    close = known_close(f)
     change = close - m.lag(close)
     rise = m.wilder(np.maximum(change, 0.0), 14)
     fall = m.wilder(np.maximum(-change, 0.0), 14)
-    return 100.0 * ratio(rise, rise + fall)
+    moves = rise + fall
+    return flow_only(100.0 * ratio(rise, known(moves, moves > _UNDERFLOW)), f)
+
+
+def _atr_ticks(f: Frames, m: Memory) -> Floats:
+    before = m.lag(known_close(f))
+    true_range = np.maximum(f.high, before) - np.minimum(f.low, before)
+    return m.wilder(flow_only(true_range, f), 14)
 
 
 def atr_14(f: Frames, m: Memory) -> Floats:
     """Wilder's mean over 14 bars of the true range max(high, close₋₁) − min(low, close₋₁) [quote]."""
-    before = m.lag(_close(f))
-    top = np.maximum(f.price.to_floats(f.high), before)
-    bottom = np.minimum(f.price.to_floats(f.low), before)
-    return m.wilder(top - bottom, 14)
+    return _price(_atr_ticks(f, m), f)
 
 
 def bollinger_position(f: Frames, m: Memory) -> Floats:
     """(close − lower) / (upper − lower) of the bands mean ± 2 std over 20 bars (Bollinger)."""
-    close = _close(f)
+    close = known_close(f)
     middle, width = m.mean(close, 20), 2.0 * m.std(close, 20)
     return ratio(close - (middle - width), 2.0 * width)
 
 
 def keltner_position(f: Frames, m: Memory) -> Floats:
     """(close − lower) / (upper − lower) of the channel ema₂₀ ± 2·ATR₁₄ (Keltner, Raschke)."""
-    close = _close(f)
-    middle, width = m.ema(close, 20), 2.0 * atr_14(f, m)
+    close = known_close(f)
+    middle, width = m.ema(close, 20), 2.0 * _atr_ticks(f, m)
+    width = known(width, width > _ROUNDING * close)
     return ratio(close - (middle - width), 2.0 * width)

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from undertow.book.ladder import ASK, BID, Ladder, is_crossed, set_level, top
 from undertow.compiled import borrowed, kernel
 from undertow.market.batch import EventKind
-from undertow.market.time import SECOND_NS
+from undertow.market.time import DAY_NS, SECOND_NS
 from undertow.venues.binance.sync import BREAK, NEXT, STALE, follow, join
 
 __all__ = [
     "BOOK_ID",
     "CLOSED_NS",
+    "IMPLAUSIBLE",
     "NEWEST_NS",
     "STATUS",
     "TIME_NS",
@@ -70,7 +71,8 @@ class Stop(IntEnum):
 STATUS, RULE, BOOK_ID, UPDATE_NS, RECEIVE_NS, TIME_NS = 0, 1, 2, 3, 4, 5
 NEWEST_NS, CLOSED_NS, LATENESS_NS, QUIET_NS = 6, 7, 8, 9
 _INTERVAL, _NEXT = 10, 12  # two grids each
-_SLOTS = 14
+IMPLAUSIBLE = 14
+_SLOTS = 15
 
 # Columns of BookState.sums, one row a grid; the order is that of BookColumns.
 _SPREAD, _SPREAD_SQUARE, _SPREAD_US, _OFI_1, _OFI_10, _UPDATES, _LATE = 0, 1, 2, 3, 4, 5, 6
@@ -80,7 +82,7 @@ class BookState(NamedTuple):
     """Everything the pass carries, changed in place."""
 
     meta: Integers
-    """(14,) the slots above."""
+    """(15,) the slots above."""
     sums: Integers
     """(2, 7) accumulators since the newest sample of each grid."""
     best: Integers
@@ -304,6 +306,15 @@ def _take_delta(
 
 
 @kernel
+def _is_implausible(newest_ns: int, event_ns: int, receive_ns: int) -> bool:
+    """Whether a time lies a day ahead of both the market so far and the clock that received it.
+
+    It would close every bar up to then. A recording with a hole passes: there the receive time leaps as well.
+    """
+    return newest_ns > 0 and event_ns > newest_ns + DAY_NS and event_ns > receive_ns + DAY_NS
+
+
+@kernel
 def fold_book(
     kind: NDArray[np.uint8],
     event_ns: Integers,
@@ -325,8 +336,8 @@ def fold_book(
     """Fold events from row `at` on; returns the row where it stopped, and why.
 
     `sides` is (n, 4): bid start, bid count, ask start, ask count. Writes into `closed_at` (n,) the boundary
-    up to which bars were closed when the event had arrived: a trade before it is late. `before` is scratch
-    of the shape of `state.best`.
+    up to which bars were closed when the event had arrived: a trade before it is late. An event whose time
+    cannot be true becomes REJECTED in `kind`. `before` is scratch of the shape of `state.best`.
     """
     kind, event_ns, receive_ns, first_id, last_id, previous_id = borrowed(
         (kind, event_ns, receive_ns, first_id, last_id, previous_id)
@@ -336,6 +347,12 @@ def fold_book(
     meta = state.meta
     for i in range(at, len(kind)):
         chain = STALE
+        if _is_implausible(meta[NEWEST_NS], event_ns[i], receive_ns[i]):
+            kind[i] = EventKind.REJECTED
+            meta[IMPLAUSIBLE] += 1
+        if kind[i] == EventKind.REJECTED:
+            closed_at[i] = meta[CLOSED_NS]
+            continue
         if kind[i] == EventKind.DELTA:
             chain = _chain(state, first_id[i], last_id[i], previous_id[i])
             if chain == BREAK:

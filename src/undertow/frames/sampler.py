@@ -122,6 +122,11 @@ class Sampler:
         return self.book.status == BookStatus.SYNCED
 
     @property
+    def implausible_count(self) -> int:
+        """Events left out because their time cannot be true; the journal has them."""
+        return int(self.book.state.meta[book_fold.IMPLAUSIBLE])
+
+    @property
     def ladder(self) -> Ladder:
         """The live book; only to be read."""
         return self.book.ladder

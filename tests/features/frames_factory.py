@@ -1,0 +1,121 @@
+"""Frames without a market behind them: blank ones to fill by hand, and random valid ones."""
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from undertow.frames.frames import BOOK_LEVELS, Frames
+from undertow.market.instruments import Scale
+
+SECOND = 10**9
+MIDNIGHT = 1_723_161_600 * SECOND
+LEVELS = ("bid_ticks", "bid_lots", "ask_ticks", "ask_lots")
+DEPTHS = (5, 10, 20)
+THREE_WIDE = ("trailing_counts", "imbalance_counts", "imbalance_sums")
+SETTINGS = ("length_ns", "price", "quantity", "lateness_ns")
+
+Integers = NDArray[np.int64]
+Columns = dict[str, Any]
+
+
+def blank(
+    count: int, length_ns: int = SECOND, price: str = "1", quantity: str = "1", **columns: Any
+) -> Frames:
+    """Bars that end at midnight UTC with some columns filled; the rest is 0."""
+    values: Columns = {}
+    for f in fields(Frames):
+        shape = (count, BOOK_LEVELS) if f.name in LEVELS else (count, 3) if f.name in THREE_WIDE else (count,)
+        values[f.name] = np.zeros(shape, np.float64 if f.name == "imbalance_sums" else np.int64)
+    values |= {"length_ns": length_ns, "lateness_ns": 250_000_000}
+    values |= {"price": Scale.of(price), "quantity": Scale.of(quantity)}
+    values["open_ns"] = MIDNIGHT + np.arange(-count, 0) * length_ns
+    values |= {name: np.asarray(value) for name, value in columns.items()}
+    return Frames(**values)
+
+
+def with_columns(frames: Frames, columns: Columns) -> Frames:
+    """The frames with some columns or settings replaced."""
+    return Frames(**({f.name: getattr(frames, f.name) for f in fields(Frames)} | columns))
+
+
+def array_columns(frames: Frames) -> Columns:
+    """Every array of the frames by name."""
+    return {f.name: getattr(frames, f.name) for f in fields(Frames) if f.name not in SETTINGS}
+
+
+@st.composite
+def random_frames(draw: st.DrawFn, most: int = 90) -> Frames:
+    """Up to `most` bars across a midnight, with empty bars, gaps, unknown and one-sided books."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    count = draw(st.integers(1, most))
+    length_ns = draw(st.sampled_from((1, 60, 900))) * SECOND
+    price, quantity = draw(st.sampled_from((("0.1", "0.001"), ("5", "1"), ("0.00000001", "0.01"))))
+    silent = draw(st.sampled_from((0, 0, 5, 500)))
+    rng = np.random.default_rng(seed)
+    columns = _trades(rng, count, length_ns, silent) | _book(rng, count, length_ns)
+    after_midnight = int(rng.integers(0, count + 1))
+    columns["open_ns"] = MIDNIGHT + (np.arange(count) - count + after_midnight) * length_ns
+    closes = columns["open_ns"] + length_ns
+    traded = np.maximum.accumulate(np.where(columns["trade_count"] > 0, closes - 1_000_000, 0))
+    updated = np.maximum.accumulate(np.where(columns["sample_count"] > 0, closes - 3_000_000, 0))
+    columns |= {"last_trade_ns": traded, "last_update_ns": updated}
+    return blank(count, length_ns, price, quantity, **columns)
+
+
+def _trades(rng: Generator, count: int, length_ns: int, silent: int) -> Columns:
+    """Trade columns; no trade in the first `silent` bars."""
+    trade_gap_ns = rng.choice((0, length_ns // 3, length_ns), count, p=(0.85, 0.05, 0.1))
+    trades = rng.integers(0, 4, count) * (np.arange(count) >= silent) * (trade_gap_ns < length_ns)
+    walk = rng.integers(50_000, 60_000) + rng.integers(-40, 41, count).cumsum() * rng.integers(0, 2)
+    newest = np.maximum.accumulate(np.where(trades > 0, np.arange(count), -1))
+    close = np.where(newest >= 0, walk[newest], 0)
+    before = np.concatenate([[0], close[:-1]])
+    opens = np.where(trades > 0, close + rng.integers(-9, 10, count), before)
+    buy, sell = (trades * rng.integers(0, 50, count) + (trades > 0) for _ in range(2))
+    large = np.minimum(trades, rng.integers(0, 2, count))
+    return {
+        "open": opens,
+        "high": np.maximum(opens, close) + np.where(trades > 1, rng.integers(0, 5, count), 0),
+        "low": np.minimum(opens, close) - np.where(trades > 1, rng.integers(0, 5, count), 0),
+        "close": close,
+        "trade_count": trades,
+        "buy_lots": buy,
+        "sell_lots": sell,
+        "notional": (buy + sell) * close,
+        "large_count": large,
+        "large_lots": large * np.minimum(buy, sell),
+        "trailing_counts": trades[:, None] + np.arange(3) * rng.integers(0, 3, (count, 1)),
+        "late_count": rng.integers(0, 2, count),
+        "trade_gap_ns": trade_gap_ns,
+        "gap_ns": np.maximum(trade_gap_ns, rng.choice((0, length_ns // 2), count)),
+    }
+
+
+def _book(rng: Generator, count: int, length_ns: int) -> Columns:
+    """Book columns: sides of 0 to 20 levels, all zero where nothing was sampled."""
+    sampled = rng.integers(0, 4, count) > 0
+    middle = rng.integers(49_000, 61_000, count)
+    columns: Columns = {"sample_count": np.where(sampled, 2, 0)}
+    for name, sign in (("bid", -1), ("ask", 1)):
+        depth = rng.choice((0, 1, 2, 7, BOOK_LEVELS), count, p=(0.1, 0.1, 0.1, 0.2, 0.5)) * sampled
+        exists = np.arange(BOOK_LEVELS) < depth[:, None]
+        steps = rng.integers(1, 30, (count, BOOK_LEVELS)).cumsum(axis=1)
+        columns[f"{name}_ticks"] = np.where(exists, middle[:, None] + sign * steps, 0)
+        columns[f"{name}_lots"] = np.where(exists, rng.integers(1, 9_999, (count, BOOK_LEVELS)), 0)
+    spreads, shares = rng.integers(1, 200, (count, 2)), rng.integers(0, length_ns // 2000, (count, 2))
+    shares *= sampled[:, None]
+    counts = rng.integers(0, 3, (count, 3)) * sampled[:, None]
+    return columns | {
+        "imbalance_sums": rng.uniform(-1, 1, (count, 3)) * counts,
+        "imbalance_counts": counts,
+        "spread_integral": (spreads * shares).sum(axis=1),
+        "spread_square_integral": (spreads**2 * shares).sum(axis=1),
+        "spread_time_us": shares.sum(axis=1),
+        "ofi_1": rng.integers(-500, 500, count) * sampled,
+        "ofi_10": rng.integers(-5000, 5000, count) * sampled,
+        "update_count": rng.integers(1, 9, count) * sampled,
+    }

@@ -1,0 +1,184 @@
+"""Properties of every feature over random bars: the block law, no inf, no future, symmetry, units."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.features.frames_factory import array_columns, blank, random_frames, with_columns
+from undertow.features.catalogue import FEATURES, feature_set
+from undertow.features.engine import FeatureEngine
+from undertow.features.memory import Memory
+from undertow.frames.frames import Frames
+from undertow.market.instruments import Scale
+
+few = settings(max_examples=60, deadline=None, derandomize=True)
+BY_NAME = {feature.name: feature for feature in FEATURES}
+
+# Which table of the lake each column of a frame comes from.
+TABLES = {f.name: "trades" for f in fields(Frames)}
+TABLES |= dict.fromkeys(("trade_gap_ns", "gap_ns"), "gaps")
+BOOK_PREFIXES = ("sample_", "bid_", "ask_", "imbalance_", "spread_", "ofi_", "update_", "last_update_")
+TABLES |= {name: "book_depth" for name in TABLES if name.startswith(BOOK_PREFIXES)}
+UNSOURCED = {"length_ns", "price", "quantity", "lateness_ns", "open_ns"}
+
+
+def computed(frames: Frames) -> dict[str, Any]:
+    block = FeatureEngine(FEATURES, frames.length_ns).push(frames)
+    return dict(zip(block.names, block.values, strict=True))
+
+
+def in_blocks(frames: Frames, sizes: list[int]) -> dict[str, Any]:
+    """The features with a fresh engine for each block, restored from the state of the one before."""
+    engine, at, parts = FeatureEngine(FEATURES, frames.length_ns), 0, []
+    for size in [*sizes, len(frames)]:
+        parts.append(engine.push(frames[at : at + size]).values)
+        state, engine = engine.state(), FeatureEngine(FEATURES, frames.length_ns)
+        engine.restore(state)
+        at += size
+    return dict(zip(BY_NAME, np.concatenate(parts, axis=1), strict=True))
+
+
+@few
+@given(random_frames(), st.lists(st.integers(0, 30), max_size=12))
+def test_any_cut_gives_the_same_bits(frames: Frames, sizes: list[int]) -> None:
+    whole, cut = computed(frames), in_blocks(frames, sizes)
+    assert [name for name in BY_NAME if whole[name].tobytes() != cut[name].tobytes()] == []
+
+
+@few
+@given(random_frames())
+def test_values_are_null_or_finite_and_in_range(frames: Frames) -> None:
+    for name, values in computed(frames).items():
+        low, high = BY_NAME[name].range
+        known = values[~np.isnan(values)]
+        assert np.isfinite(known).all(), name
+        assert ((known >= low) & (known <= high)).all(), name
+        assert BY_NAME[name].dtype == "float" or (known == np.rint(known)).all(), name
+
+
+@few
+@given(random_frames(), st.integers(1, 89))
+def test_the_future_changes_nothing_before_it(frames: Frames, cut: int) -> None:
+    changed = {}
+    for name, values in array_columns(frames).items():
+        changed[name] = values.copy()
+        if name != "open_ns":
+            changed[name][cut:] *= 1_000_000
+    before, after = computed(frames), computed(with_columns(frames, changed))
+    assert [n for n in BY_NAME if before[n][:cut].tobytes() != after[n][:cut].tobytes()] == []
+
+
+def mirrored(frames: Frames) -> Frames:
+    """Both sides exchanged, prices mirrored."""
+    top = 200_000
+
+    def flip(ticks: Any, exists: Any) -> Any:
+        return np.where(exists > 0, top - ticks, 0)
+
+    columns = {"buy_lots": frames.sell_lots, "sell_lots": frames.buy_lots}
+    columns |= {"bid_lots": frames.ask_lots, "ask_lots": frames.bid_lots}
+    columns |= {"bid_ticks": flip(frames.ask_ticks, frames.ask_lots)}
+    columns |= {"ask_ticks": flip(frames.bid_ticks, frames.bid_lots)}
+    columns |= {name: -getattr(frames, name) for name in ("imbalance_sums", "ofi_1", "ofi_10")}
+    columns |= {"open": flip(frames.open, frames.open), "close": flip(frames.close, frames.close)}
+    columns |= {"high": flip(frames.low, frames.low), "low": flip(frames.high, frames.high)}
+    return with_columns(frames, columns)
+
+
+FLIPPED: tuple[str, ...] = (
+    "vol_delta",
+    "cvd",
+    "signed_flow_ewma_5s",
+    "signed_flow_ewma_20s",
+    "ofi_1",
+    "ofi_10",
+    "macd",
+)
+FLIPPED += ("macd_signal", "queue_imbalance", *(n for n in BY_NAME if n.startswith("imbalance_")))
+COMPLEMENTS = {"buy_pressure": 1.0, "rsi_14": 100.0, "bollinger_position": 1.0, "keltner_position": 1.0}
+SWAPPED: tuple[tuple[str, str], ...] = (
+    ("bid_slope", "ask_slope"),
+    ("bid_vol_ratio_5_20", "ask_vol_ratio_5_20"),
+)
+SWAPPED += (("buy_volume", "sell_volume"), ("spread_avg", "spread_avg"), ("atr_14", "atr_14"))
+
+
+@few
+@given(random_frames())
+def test_a_mirrored_market_mirrors_the_features(frames: Frames) -> None:
+    frames = replace(frames, price=Scale.of("1"))
+    there, back = computed(frames), computed(mirrored(frames))
+    for name in FLIPPED:
+        np.testing.assert_allclose(back[name], -there[name], rtol=1e-9, atol=1e-7, err_msg=name)
+    for name, total in COMPLEMENTS.items():
+        np.testing.assert_allclose(back[name], total - there[name], rtol=1e-6, atol=1e-6, err_msg=name)
+    for one, other in SWAPPED:
+        np.testing.assert_allclose(back[one], there[other], rtol=1e-9, err_msg=one)
+
+
+DIMENSIONLESS = [f.name for f in FEATURES if f.unit in ("share", "log share", "bps", "points", "flag")]
+PER_PRICE = {"quote": 1, "base/quote": -1}
+PER_QUANTITY = {"base": 1, "base/quote": 1}
+
+
+@few
+@given(random_frames())
+def test_values_follow_the_scales_and_ratios_do_not(frames: Frames) -> None:
+    """Ten times the tick and a hundred times the lot."""
+    small = replace(frames, price=Scale.of("0.5"), quantity=Scale.of("0.001"))
+    large = replace(frames, price=Scale.of("5"), quantity=Scale.of("0.1"))
+    one, other = computed(small), computed(large)
+    for name, feature in BY_NAME.items():
+        factor = 10.0 ** PER_PRICE.get(feature.unit, 0) * 100.0 ** PER_QUANTITY.get(feature.unit, 0)
+        np.testing.assert_allclose(other[name], one[name] * factor, rtol=1e-12, err_msg=name)
+    assert [n for n in DIMENSIONLESS if one[n].tobytes() != other[n].tobytes()] == []
+
+
+CARRIED = {"open", "high", "low", "close"}
+STILL_KNOWN = {"gap_fraction", "late_count", "age_ms_book", "age_ms_trade"}
+
+
+@few
+@given(random_frames())
+def test_a_bar_in_a_trade_gap_knows_carried_prices_only(frames: Frames) -> None:
+    inside = frames.trade_gap_ns == frames.length_ns
+    for name, values in computed(frames).items():
+        if "trades" in BY_NAME[name].inputs and name not in CARRIED | STILL_KNOWN:
+            assert np.isnan(values[inside]).all(), name
+
+
+@few
+@given(random_frames())
+def test_a_bar_without_a_book_sample_has_no_book_feature(frames: Frames) -> None:
+    unknown = frames.sample_count == 0
+    for name, values in computed(frames).items():
+        if "book_depth" in BY_NAME[name].inputs and BY_NAME[name].family != "quality":
+            assert np.isnan(values[unknown]).all(), name
+
+
+class Watched:
+    """Frames that remember which columns were read."""
+
+    def __init__(self, frames: Frames) -> None:
+        self.frames, self.read = frames, set[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        self.read.add(name)
+        return getattr(self.frames, name)
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda f: f.name)
+def test_inputs_are_the_tables_that_are_read(feature: Any) -> None:
+    watched = Watched(blank(3))
+    feature.function(watched, Memory())
+    tables = {TABLES[name] for name in watched.read - UNSOURCED}
+    assert tables == set(feature.inputs.split(", "))
+
+
+def test_families_are_whole_and_in_the_order_of_the_columns() -> None:
+    families = ["ohlcv", "trades", "book", "microstructure", "technical", "quality"]
+    assert feature_set("all") == tuple(f for family in families for f in feature_set(family))

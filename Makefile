@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_WAIT_POLICY := PASSIVE
 export UV_FIND_LINKS := $(PIP_FIND_LINKS)
 
-.PHONY: demo test lint bench docs venv venv-bench venv-docs clean
+.PHONY: demo test lint bench docs docs-catalogue venv venv-bench venv-docs clean
 
 demo: venv
 	$(BIN)/undertow demo --out demo
@@ -25,6 +25,9 @@ bench: venv-bench
 
 docs: venv-docs
 	$(BIN)/mkdocs build --strict
+
+docs-catalogue: venv
+	$(BIN)/python -c "from undertow.features.catalogue import catalogue_markdown as m; print(m(), end='')" > docs/features.md
 
 venv: $(VENV)/.installed
 

@@ -7,6 +7,8 @@ import msgspec
 import numpy as np
 
 from undertow.errors import LakeError
+from undertow.features.catalogue import FEATURES
+from undertow.features.engine import lineage
 from undertow.frames.sampler import SamplerSettings
 from undertow.journal.reader import Position, Problem, read_chunks, segments
 from undertow.journal.writer import JournalWriter
@@ -25,6 +27,8 @@ class _Checkpoint(msgspec.Struct, frozen=True):
     parts: dict[str, int]
     instrument: Instrument
     settings: SamplerSettings
+    lineage: str
+    """Of the features: the state of another formula means nothing to this one."""
 
 
 class SymbolRecorder:
@@ -113,7 +117,11 @@ class SymbolRecorder:
 
     def _save(self) -> None:
         checkpoint = _Checkpoint(
-            self._journal.position, self._lake.checkpoint(), self.instrument, self._settings
+            self._journal.position,
+            self._lake.checkpoint(),
+            self.instrument,
+            self._settings,
+            lineage(FEATURES),
         )
         arrays = self._pipeline.to_arrays()
         arrays["checkpoint"] = np.frombuffer(msgspec.json.encode(checkpoint), np.uint8)
@@ -145,9 +153,10 @@ class SymbolRecorder:
         with np.load(self._path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         checkpoint = msgspec.json.decode(arrays.pop("checkpoint").tobytes(), type=_Checkpoint)
-        if (checkpoint.instrument, checkpoint.settings) != (self.instrument, self._settings):
+        written = (checkpoint.instrument, checkpoint.settings, checkpoint.lineage)
+        if written != (self.instrument, self._settings, lineage(FEATURES)):
             raise LakeError(
-                f"{self._path}: was written with other settings or another tick or lot; "
+                f"{self._path}: was written with other settings, another tick or lot, or other features; "
                 "use another lake, or delete this file to fold the journal again from its start"
             )
         self._lake.discard_parts_after(checkpoint.parts)

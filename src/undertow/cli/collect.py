@@ -59,11 +59,12 @@ def collect(
     Reconnects, resynchronises books and replaces ageing connections by itself; what was missed is a gap in
     the tables. Ends after --duration, or on Ctrl-C, with everything written.
     """
+    from undertow.cli.logs import configure_logs
     from undertow.venues.binance.endpoints import endpoints_for
     from undertow.venues.binance.feed import FeedSettings
     from undertow.venues.binance.instruments import DEFAULT_SYMBOLS
 
-    _configure_logs(log_level)
+    configure_logs(log_level)
     endpoints = endpoints_for(venue, url)
     feed_settings = FeedSettings(
         heartbeat_s=heartbeat, rollover_s=rollover * 3600, end_on_going_away=until_closed
@@ -156,30 +157,6 @@ def _keeper(path: Path) -> Callable[[bytes], None]:
         part.replace(path)
 
     return keep
-
-
-def _configure_logs(level: str) -> None:
-    """Events go to stderr, one a line."""
-    import logging
-    import sys
-
-    import structlog
-
-    from undertow.errors import InputError
-
-    number = logging.getLevelNamesMapping().get(level.upper())
-    if number is None:
-        raise InputError(f"--log-level {level!r}: choose debug, info, warning or error")
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-        cache_logger_on_first_use=False,
-    )
 
 
 @contextlib.contextmanager

@@ -44,6 +44,9 @@ def demo(
 ) -> None:
     """Simulate, collect, learn, judge, trade on paper, report."""
     from undertow.cli.demo_steps import Stage, finish, learn, replay_capture, trade_on_paper
+    from undertow.cli.logs import configure_logs
+
+    configure_logs("warning")
 
     if more and not capture:
         raise InputError(f"{more[0]}: recorded files are given as --capture FILE…")

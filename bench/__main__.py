@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("POLARS_MAX_THREADS", "1")  # claims are about one core; read when polars is imported
 
 import platform
 import sys
@@ -22,6 +23,8 @@ from undertow.errors import UndertowError
 BENCHES = {
     "book": "the ladder beside SortedDict",
     "replay": "raw lines to book, samples and bars beside cryptofeed, ccxt.pro and orjson + SortedDict",
+    "features": "batch features from the lake beside pandas and polars",
+    "lake_encodings": "Parquet as the lake writes it beside pyarrow's defaults",
 }
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.compiled import kernel
+from undertow.compiled import borrowed, kernel
 from undertow.market.time import SECOND_NS
 
 __all__ = [
@@ -62,7 +62,7 @@ class TradeState(NamedTuple):
     counts: Integers
     """(10,) trades in each of the last ten seconds, ring by second of the epoch."""
     window: Integers
-    """(2, capacity) times and lots of the trades in the large-trade window, a ring."""
+    """(2, capacity) times and lots of the trades in the large-trade window, a ring; a power of two."""
     meta: Integers
     """(4,) head, size and Σ lots of the window, and whether the grid has started."""
 
@@ -98,10 +98,10 @@ def grow_window(state: TradeState) -> TradeState:
 def _expire(state: TradeState, event_ns: int, window_ns: int) -> None:
     """Let trades at or before `event_ns - window_ns` leave the window."""
     meta, window = state.meta, state.window
-    capacity = window.shape[1]
+    mask = window.shape[1] - 1  # a division would be half of the fold's time
     while meta[_SIZE] > 0 and window[0, meta[_HEAD]] <= event_ns - window_ns:
         meta[_SUM] -= window[1, meta[_HEAD]]
-        meta[_HEAD] = (meta[_HEAD] + 1) % capacity
+        meta[_HEAD] = (meta[_HEAD] + 1) & mask
         meta[_SIZE] -= 1
 
 
@@ -118,7 +118,7 @@ def _add_trade(
     """Take one trade into the open second; the window has room for it."""
     meta, window, row = state.meta, state.window, state.row
     _expire(state, event_ns, window_ns)
-    slot = (meta[_HEAD] + meta[_SIZE]) % window.shape[1]
+    slot = (meta[_HEAD] + meta[_SIZE]) & (window.shape[1] - 1)
     window[0, slot] = event_ns
     window[1, slot] = lots
     meta[_SIZE] += 1
@@ -178,6 +178,8 @@ def fold_trades(
     there are means that the window must grow before going on. The grid has been started, and no trade lies
     before it or at or after `until_ns`.
     """
+    event_ns, ticks, lots, is_buyer_maker, out = borrowed((event_ns, ticks, lots, is_buyer_maker, out))
+    state = borrowed(state)
     written = 0
     row = state.row
     capacity = state.window.shape[1]

@@ -90,7 +90,7 @@ def test_a_clean_run_stores_what_was_sent(tmp_path: Path) -> None:
 
 
 def test_killed_and_restarted_it_goes_on_and_says_what_it_missed(tmp_path: Path) -> None:
-    with simulation(seed=22, speed=25, duration=400) as url:
+    with simulation(seed=22, speed=25, duration=600) as url:
         for frames in (900, 2500):
             collector = subprocess.Popen(collect_command(url, tmp_path), stderr=subprocess.DEVNULL)
             before = sent(url)

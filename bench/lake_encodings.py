@@ -1,4 +1,4 @@
-"""Claim: stored trades take ≤ 0.4 of the bytes of pyarrow's defaults, written and read ≥ 1.9 × as fast.
+"""Claim: stored trades take ≤ 0.4 of the bytes of pyarrow's defaults, written and read about 1.9 × as fast.
 
 It holds for a day of aggregated trades of the public archive; the six minutes of the capture are too few for
 its rates. Book samples are mostly the entropy of their levels: there ours is the smallest, at about the rate

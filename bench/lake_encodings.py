@@ -135,6 +135,7 @@ def _archived() -> pa.Table:
         is_buyer_maker=rows["is_buyer_maker"].to_numpy(),
         order_type=np.zeros(count, np.uint8),
         is_late=np.zeros(count, np.bool_),
+        source=np.zeros(count, np.uint8),
     )
     return trades_to_arrow(_SOL, trades)
 

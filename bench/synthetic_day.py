@@ -65,6 +65,7 @@ def make_trades(count: int, seed: int) -> TradeColumns:
         is_buyer_maker=rng.random(count) < 0.5,
         order_type=np.zeros(count, np.uint8),
         is_late=np.zeros(count, np.bool_),
+        source=np.zeros(count, np.uint8),
     )
 
 

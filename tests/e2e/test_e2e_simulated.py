@@ -108,9 +108,14 @@ def test_killed_and_restarted_it_goes_on_and_says_what_it_missed(tmp_path: Path)
         assert trades["trade_id"].is_unique().all()
         assert trades["trade_id"].max() == counters[f"{symbol.lower()}@aggTrade"]["last_id"]
         ids = set(trades["trade_id"].to_list())
-        missing = set(range(min(ids), max(ids) + 1)) - ids
+        assert ids == set(range(min(ids), max(ids) + 1)), "what was missed came from REST"
         recorded = gaps.filter(pl.col("stream") == "aggtrades").select("first_id", "last_id").rows()
-        assert missing == {i for first, last in recorded if first >= 0 for i in range(first, last + 1)}
+        repaired = set(trades.filter(pl.col("source") == "rest")["trade_id"].to_list())
+        assert repaired == {i for first, last in recorded if first >= 0 for i in range(first, last + 1)}
+        assert len(repaired) > 100
+        ledger = stored(tmp_path / "lake", "coverage", symbol).filter(pl.col("stream") == "aggtrades")
+        assert set(ledger["status"]) == {"complete by id chain"}
+        assert ledger.filter(pl.col("cause") == "repaired from rest").height == len(recorded)
         sampled = stored(tmp_path / "lake", "book_depth", symbol)["timestamp"] * 10**6
         for start, end in (
             gaps.filter(pl.col("stream") == "depth").select("counted_from_ns", "counted_to_ns").rows()

@@ -43,6 +43,7 @@ def make_trades(ids: Any, event_ns: Any | None = None) -> TradeColumns:
         is_buyer_maker=ids % 2 == 0,
         order_type=(ids % 5).astype(np.uint8),
         is_late=ids % 7 == 0,
+        source=(ids % 3).astype(np.uint8),
     )
 
 
@@ -101,7 +102,8 @@ def test_trades_come_back_to_the_last_lot(tick: str, lot: str, values: Any) -> N
     instrument = Instrument("v", "S", tick, lot)
     columns = {f.name: values for f in fields(TradeColumns)}
     columns |= {"is_buyer_maker": values % 2 == 0, "is_late": values % 3 == 0}
-    trades = TradeColumns(**{**columns, "order_type": (values % 5).astype(np.uint8)})
+    codes = {"order_type": (values % 5).astype(np.uint8), "source": (values % 3).astype(np.uint8)}
+    trades = TradeColumns(**{**columns, **codes})
     table = tables.trades_to_arrow(instrument, trades)
     back = tables.arrow_to_trades(instrument_of(table.schema), table)
     for f in fields(TradeColumns):

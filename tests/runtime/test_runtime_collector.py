@@ -15,16 +15,19 @@ from undertow.errors import InputError, LakeError
 from undertow.market.instruments import Instrument
 from undertow.runtime.collection import collect, resolve_instruments
 from undertow.runtime.collector import Collector, CollectorSettings
-from undertow.venues.binance.feed import FeedSettings
+from undertow.runtime.snapshots import SnapshotSettings
 from undertow.venues.binance.instruments import known_instrument
 from undertow.venues.binance.rest import BinanceRest, RefusedError
+from undertow.venues.feeding import FeedSettings
 
 Result = TypeVar("Result")
 
 DEPTH, TRADES = "btcusdt@depth@100ms", "btcusdt@aggTrade"
 BASE_MS = 1_770_000_000_000
 FEED = FeedSettings(backoff_s=0.001, backoff_limit_s=0.01, close_timeout_s=2.0)
-SETTINGS = CollectorSettings(process_every_s=0.005, quiet_s=None, snapshot_pause_s=0.01)
+SETTINGS = CollectorSettings(
+    process_every_s=0.005, quiet_s=None, snapshots=SnapshotSettings(pause_s=0.01, audit_every_s=None)
+)
 
 
 class ListRecorder:
@@ -56,6 +59,15 @@ class ListRecorder:
     def needs_snapshot(self) -> bool:
         marks = [b"lastUpdateId" in frame for frame in self.frames if b"lastUpdateId" in frame or lost(frame)]
         return not marks or not marks[-1] or sum(marks) <= self.unusable_snapshots
+
+    def is_synced(self) -> bool:
+        return not self.needs_snapshot()
+
+    def trusts_enough(self) -> bool:
+        return True
+
+    def missing_trades(self) -> list[tuple[int, int]]:
+        return []
 
     def newest_event_ns(self) -> int:
         stamps = [msgspec.json.decode(frame)["data"]["E"] for frame in self.frames if b'"E":17' in frame]

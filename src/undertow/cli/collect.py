@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from undertow.market.instruments import Instrument
     from undertow.runtime.collection import Collected
-    from undertow.runtime.collector import Recorder
+    from undertow.runtime.track import Recorder
     from undertow.venues.binance.endpoints import Endpoints
-    from undertow.venues.binance.feed import FeedSettings
+    from undertow.venues.feeding import FeedSettings
 
 __all__ = ["collect"]
 
@@ -61,8 +61,8 @@ def collect(
     """
     from undertow.cli.logs import configure_logs
     from undertow.venues.binance.endpoints import endpoints_for
-    from undertow.venues.binance.feed import FeedSettings
     from undertow.venues.binance.instruments import DEFAULT_SYMBOLS
+    from undertow.venues.feeding import FeedSettings
 
     configure_logs(log_level)
     endpoints = endpoints_for(venue, url)

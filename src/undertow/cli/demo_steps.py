@@ -38,7 +38,7 @@ from undertow.runtime.recorder import SymbolRecorder
 from undertow.runtime.replay import find_steps, inspect, replay
 from undertow.strategy.sizing import FixedFraction
 from undertow.venues.binance.endpoints import endpoints_for
-from undertow.venues.binance.feed import FeedSettings
+from undertow.venues.feeding import FeedSettings
 
 __all__ = ["Stage", "finish", "learn", "replay_capture", "trade_on_paper"]
 

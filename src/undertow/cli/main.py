@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "Fit one model on feature tables.",
     "walkforward": "Judge a model by walk-forward evaluation beside its baselines and nulls.",
     "sim": "The simulated exchange as a server of its own.",
+    "doctor": "Check versions, disk, clock, REST and every socket route; says what to do.",
     "audit": "Prove that a decision log is whole.",
 }
 """Command → what it does. Each is the function of its name in the module of its name."""

@@ -17,12 +17,15 @@ from undertow.market.time import DAY_NS, SECOND_NS
 from undertow.venues.binance.sync import BREAK, NEXT, STALE, follow, join
 
 __all__ = [
+    "AUDITING",
     "BOOK_ID",
     "CLOSED_NS",
     "IMPLAUSIBLE",
     "NEWEST_NS",
     "STATUS",
     "TIME_NS",
+    "TRUSTED_ASK",
+    "TRUSTED_BID",
     "UPDATE_NS",
     "BookState",
     "BookStatus",
@@ -65,6 +68,9 @@ class Stop(IntEnum):
     DISCONNECT = 7
     JOINED = 8
     DORMANT = 9
+    AUDIT = 10
+    AUDITED = 11
+    """A delta was applied while the book is being compared with a snapshot."""
 
 
 # Slots of BookState.meta.
@@ -72,7 +78,8 @@ STATUS, RULE, BOOK_ID, UPDATE_NS, RECEIVE_NS, TIME_NS = 0, 1, 2, 3, 4, 5
 NEWEST_NS, CLOSED_NS, LATENESS_NS, QUIET_NS = 6, 7, 8, 9
 _INTERVAL, _NEXT = 10, 12  # two grids each
 IMPLAUSIBLE = 14
-_SLOTS = 15
+TRUSTED_BID, TRUSTED_ASK, AUDITING = 15, 16, 17
+_SLOTS = 18
 
 # Columns of BookState.sums, one row a grid; the order is that of BookColumns.
 _SPREAD, _SPREAD_SQUARE, _SPREAD_US, _OFI_1, _OFI_10, _UPDATES, _LATE = 0, 1, 2, 3, 4, 5, 6
@@ -82,7 +89,7 @@ class BookState(NamedTuple):
     """Everything the pass carries, changed in place."""
 
     meta: Integers
-    """(15,) the slots above."""
+    """(18,) the slots above."""
     sums: Integers
     """(2, 7) accumulators since the newest sample of each grid."""
     best: Integers
@@ -93,7 +100,7 @@ class Samples(NamedTuple):
     """A buffer of samples of one grid."""
 
     integers: Integers
-    """(capacity, 11): grid_ns, last_update_id, last_update_ns, receive_ns, then the sums."""
+    """(capacity, 13): grid_ns, last_update_id, last_update_ns, receive_ns, the sums, the trusted prices."""
     levels: Integers
     """(capacity, 4, levels)."""
     filled: Integers
@@ -111,7 +118,7 @@ def new_book_state(rule: int, intervals_ns: tuple[int, int], lateness_ns: int, q
 def new_samples(capacity: int, levels: int) -> Samples:
     """An empty buffer."""
     return Samples(
-        np.zeros((capacity, 11), np.int64), np.zeros((capacity, 4, levels), np.int64), np.zeros(1, np.int64)
+        np.zeros((capacity, 13), np.int64), np.zeros((capacity, 4, levels), np.int64), np.zeros(1, np.int64)
     )
 
 
@@ -164,6 +171,8 @@ def _emit(state: BookState, ladder: Ladder, grid: int, samples: Samples) -> None
     for i in range(7):
         integers[4 + i] = state.sums[grid, i]
         state.sums[grid, i] = 0
+    integers[11] = meta[TRUSTED_BID]
+    integers[12] = meta[TRUSTED_ASK]
     levels = samples.levels[row]
     top(ladder, BID, levels[0], levels[1])
     top(ladder, ASK, levels[2], levels[3])
@@ -302,7 +311,9 @@ def _take_delta(
     meta[RECEIVE_NS] = receive_ns
     if is_crossed(ladder):
         return Stop.CROSSED
-    return Stop.DONE if synced else Stop.JOINED
+    if not synced:
+        return Stop.JOINED
+    return Stop.AUDITED if meta[AUDITING] else Stop.DONE
 
 
 @kernel
@@ -361,8 +372,10 @@ def fold_book(
         closed_at[i] = meta[CLOSED_NS]
         if stop != Stop.DONE:
             return i, stop
-        if kind[i] == EventKind.SNAPSHOT:
+        if kind[i] == EventKind.SNAPSHOT or kind[i] == EventKind.BASE:
             return i, Stop.SNAPSHOT
+        if kind[i] == EventKind.AUDIT:
+            return i, Stop.AUDIT
         if kind[i] == EventKind.DISCONNECT:
             return i, Stop.DISCONNECT
         if kind[i] == EventKind.DELTA and meta[STATUS] == BookStatus.WAITING:

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from undertow.book import ladder as books
 from undertow.frames import book_fold
+from undertow.frames.book_audit import Audit, BookAudit, compare, set_levels
 from undertow.frames.book_fold import BookStatus, Stop
 from undertow.frames.column_set import book_columns, join, single_event
-from undertow.market.batch import EventBatch
+from undertow.market.batch import EventBatch, EventKind
 from undertow.market.columns import BookColumns
 from undertow.market.events import Gap
 
@@ -31,6 +32,13 @@ class _OpenGap(msgspec.Struct):
     cause: str
 
 
+_Plain = dict[str, tuple[str, bytes]]
+"""Columns of a batch by name: (dtype, bytes)."""
+_Extra = tuple[
+    int, _OpenGap | None, list[_Plain], tuple[int, int, int, int], tuple[list[_Plain], _Plain | None] | None
+]
+
+
 class BookTracker:
     """Follows the book events of one symbol in arrival order and moves its event time.
 
@@ -46,6 +54,16 @@ class BookTracker:
         self._aside: list[EventBatch] = []
         self._gap: _OpenGap | None = None
         self._gaps: list[Gap] = []
+        self._audit: Audit | None = None
+        self._verified_ns = 0
+        """Event time at which the book was last known to be true."""
+        self.joined_ns = 0
+        """Event time from which the book was first exact, 0 before; and the update that joined it."""
+        self.joined_id = -1
+        self.lost_ns = 0
+        """Event time of the newest update before the book was last lost."""
+        self.audits: list[BookAudit] = []
+        """Found while the newest block was folded."""
         self._taken: tuple[list[BookColumns], list[BookColumns]] = ([], [])
 
     @property
@@ -60,7 +78,7 @@ class BookTracker:
 
     def fold(self, batch: EventBatch, closed_at: Integers) -> tuple[BookColumns, BookColumns, list[Gap]]:
         """Fold a block; (samples, deep samples, gaps that ended). Fills `closed_at` as `fold_book` does."""
-        self._gaps = []
+        self._gaps, self.audits = [], []
         self._taken = tuple(  # type: ignore[assignment]
             [book_columns(b.integers[:0].copy(), b.levels[:0].copy())] for b in self._buffers
         )
@@ -116,8 +134,15 @@ class BookTracker:
             self._put_aside(batch, at)
         elif stop == Stop.JOINED:
             self._regain(int(batch.first_id[at]))
-        elif stop == Stop.SNAPSHOT and self.status == BookStatus.WAITING:
-            self._seed(batch, at)
+        elif stop == Stop.SNAPSHOT:
+            self._take_snapshot(batch, at)
+        elif stop == Stop.AUDIT:
+            self._begin_audit()
+        elif stop == Stop.AUDITED and self._audit is not None:
+            if self._audit.note_delta(batch, at):
+                self._try_audit()
+            else:
+                self._end_audit(cause="no usable snapshot came")
         elif stop == Stop.DISCONNECT and int(batch.first_id[at]) & 1:
             self._lose("disconnected", -1)
             self._aside.clear()
@@ -130,13 +155,113 @@ class BookTracker:
             from_ns = int(meta[book_fold.UPDATE_NS])
             counted_from_ns = max(from_ns, int(meta[book_fold.CLOSED_NS]))
             self._gap = _OpenGap(from_ns, counted_from_ns, first_id, cause)
+            self.lost_ns = from_ns
         meta[book_fold.STATUS] = BookStatus.WAITING
+        if self._audit is not None:
+            self._end_audit(cause=f"the book was lost ({cause})")
+
+    def _take_snapshot(self, batch: EventBatch, at: int) -> None:
+        """A snapshot seeds the book, is compared with it, or, where it came in the stream, replaces it."""
+        if batch.kind[at] == EventKind.BASE:
+            self._lose("book restated", -1)
+            self._aside.clear()
+            self._seed(batch, at)
+            meta = self.state.meta
+            meta[book_fold.UPDATE_NS] = batch.event_ns[at]
+            meta[book_fold.RECEIVE_NS] = batch.receive_ns[at]
+            self._regain(0)
+        elif self.status == BookStatus.WAITING:
+            self._seed(batch, at)
+        elif self._audit is not None:
+            self._audit.note_snapshot(batch, at)
+            self._try_audit()
+
+    def _begin_audit(self) -> None:
+        """Keep the updates from now on, for comparing at the one that a snapshot leads to."""
+        if self.status == BookStatus.SYNCED:
+            self._audit = Audit()
+            self.state.meta[book_fold.AUDITING] = 1
+
+    def _try_audit(self) -> None:
+        """Compare, if the snapshot has come and its updates as well."""
+        audit, meta = self._audit, self.state.meta
+        if audit is None or audit.snapshot is None:
+            return
+        book_id = int(meta[book_fold.BOOK_ID])
+        fresh, cause = audit.rebuild(int(meta[book_fold.RULE]), book_id)
+        if fresh is None:
+            if cause:
+                self._end_audit(cause=cause)
+            return
+        before = self.trusted
+        now = _range(audit.snapshot, before)
+        compared, matched, mismatched, ghosts = compare(self.ladder, fresh, before, now)
+        self.ladder = fresh
+        self._end_audit(compared, matched, mismatched, ghosts, now)
+        if mismatched:
+            self._restate(book_id)
+        self._verified_ns = int(meta[book_fold.UPDATE_NS])
+
+    def _end_audit(
+        self,
+        compared: int = 0,
+        matched: int = 0,
+        mismatched: int = 0,
+        ghosts: int = 0,
+        trusted: tuple[int, int] | None = None,
+        cause: str = "",
+    ) -> None:
+        meta = self.state.meta
+        self._audit = None
+        meta[book_fold.AUDITING] = 0
+        meta[book_fold.TRUSTED_BID], meta[book_fold.TRUSTED_ASK] = trusted or self.trusted
+        ids = int(meta[book_fold.UPDATE_NS]), int(meta[book_fold.BOOK_ID])
+        found = BookAudit(*ids, compared, matched, mismatched, ghosts, *self.trusted, cause)
+        self.audits.append(found)
+
+    def _restate(self, book_id: int) -> None:
+        """The book was wrong since nobody knows when: what was sampled since it was last true is a gap."""
+        meta = self.state.meta
+        to_ns = int(max(meta[book_fold.TIME_NS], meta[book_fold.UPDATE_NS]))
+        self._gaps.append(
+            Gap(
+                symbol=self.symbol,
+                stream="depth",
+                from_ns=self._verified_ns,
+                to_ns=to_ns,
+                first_id=-1,
+                last_id=book_id,
+                cause="audit mismatch",
+                counted_from_ns=max(self._verified_ns, int(meta[book_fold.CLOSED_NS])),
+                counted_to_ns=max(to_ns, int(meta[book_fold.CLOSED_NS])),
+            )
+        )
+        book_fold.start_sampling(self.state, self.ladder)
+
+    @property
+    def book_id(self) -> int:
+        """Id of the newest update applied."""
+        return int(self.state.meta[book_fold.BOOK_ID])
+
+    @property
+    def trusted(self) -> tuple[int, int]:
+        """(lowest bid, highest ask) [ticks] of the newest snapshot."""
+        meta = self.state.meta
+        return int(meta[book_fold.TRUSTED_BID]), int(meta[book_fold.TRUSTED_ASK])
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether an audit is under way."""
+        return self._audit is not None
 
     def _regain(self, joining_id: int) -> None:
         """The book is exact again; samples begin, and the gap, if there was one, ends."""
         meta = self.state.meta
         meta[book_fold.STATUS] = BookStatus.SYNCED
         book_fold.start_sampling(self.state, self.ladder)
+        self._verified_ns = int(meta[book_fold.UPDATE_NS])
+        if not self.joined_ns:
+            self.joined_ns, self.joined_id = self._verified_ns, int(meta[book_fold.BOOK_ID])
         gap = self.open_gap(int(meta[book_fold.TIME_NS]), joining_id - 1)
         if gap is not None:
             self._gaps.append(gap)
@@ -169,8 +294,12 @@ class BookTracker:
         """Take a snapshot as the book and apply the deltas put aside that follow it."""
         meta = self.state.meta
         books.clear(self.ladder)
-        self._set_levels(books.BID, int(batch.bid_start[at]), int(batch.bid_count[at]), batch)
-        self._set_levels(books.ASK, int(batch.ask_start[at]), int(batch.ask_count[at]), batch)
+        for side, start, count in (
+            (books.BID, batch.bid_start, batch.bid_count),
+            (books.ASK, batch.ask_start, batch.ask_count),
+        ):
+            self.ladder = set_levels(self.ladder, side, int(start[at]), int(count[at]), batch)
+        meta[book_fold.TRUSTED_BID], meta[book_fold.TRUSTED_ASK] = _range(single_event(batch, at), (0, 0))
         meta[book_fold.BOOK_ID] = batch.last_id[at]
         meta[book_fold.STATUS] = BookStatus.SEEDED
         self.snapshot_count += 1
@@ -182,16 +311,14 @@ class BookTracker:
                 self._aside = aside  # the snapshot is older than what we hold: another is needed
                 return
 
-    def _set_levels(self, side: int, start: int, count: int, batch: EventBatch) -> None:
-        for level in range(start, start + count):
-            while not books.set_level(self.ladder, side, batch.level_ticks[level], batch.level_lots[level]):
-                self.ladder = books.grow(self.ladder)
-
     def to_arrays(self) -> Arrays:
         """Everything carried, as arrays; `restore` takes it back."""
         arrays: Arrays = {f"ladder.{k}": v for k, v in books.to_state(self.ladder).items()}
         arrays |= {f"state.{k}": v.copy() for k, v in self.state._asdict().items()}
-        extra = (self.snapshot_count, self._gap, [_to_plain(delta) for delta in self._aside])
+        audit = None if self._audit is None else _plain_audit(self._audit)
+        aside = [_to_plain(delta) for delta in self._aside]
+        times = (self._verified_ns, self.joined_ns, self.joined_id, self.lost_ns)
+        extra = (self.snapshot_count, self._gap, aside, times, audit)
         arrays["extra"] = np.frombuffer(msgspec.msgpack.encode(extra), np.uint8)
         return arrays
 
@@ -202,16 +329,32 @@ class BookTracker:
         self.ladder = books.from_state(ladder)  # type: ignore[arg-type]
         names = book_fold.BookState._fields
         self.state = book_fold.BookState(*(arrays[f"state.{k}"].copy() for k in names))  # type: ignore[arg-type]
-        kind = tuple[int, _OpenGap | None, list[dict[str, tuple[str, bytes]]]]
-        extra = msgspec.msgpack.decode(arrays["extra"].tobytes(), type=kind)
-        self.snapshot_count, self._gap, aside = extra
+        extra = msgspec.msgpack.decode(arrays["extra"].tobytes(), type=_Extra)
+        self.snapshot_count, self._gap, aside, times, audit = extra
+        self._verified_ns, self.joined_ns, self.joined_id, self.lost_ns = times
         self._aside = [_from_plain(delta) for delta in aside]
+        self._audit = None
+        if audit is not None:
+            deltas = [_from_plain(delta) for delta in audit[0]]
+            self._audit = Audit(deltas, None if audit[1] is None else _from_plain(audit[1]))
 
 
-def _to_plain(delta: EventBatch) -> dict[str, tuple[str, bytes]]:
+def _range(snapshot: EventBatch, otherwise: tuple[int, int]) -> tuple[int, int]:
+    """(lowest bid, highest ask) of a snapshot; `otherwise` for a side that is empty."""
+    bids = snapshot.level_ticks[: int(snapshot.bid_count[0])]
+    asks = snapshot.level_ticks[int(snapshot.bid_count[0]) :]
+    return int(bids.min()) if len(bids) else otherwise[0], int(asks.max()) if len(asks) else otherwise[1]
+
+
+def _plain_audit(audit: Audit) -> tuple[list[_Plain], _Plain | None]:
+    snapshot = None if audit.snapshot is None else _to_plain(audit.snapshot)
+    return [_to_plain(delta) for delta in audit.deltas], snapshot
+
+
+def _to_plain(delta: EventBatch) -> _Plain:
     columns = {name: getattr(delta, name) for name in delta.__slots__}
     return {name: (column.dtype.str, column.tobytes()) for name, column in columns.items()}
 
 
-def _from_plain(plain: dict[str, tuple[str, bytes]]) -> EventBatch:
+def _from_plain(plain: _Plain) -> EventBatch:
     return EventBatch(**{k: np.frombuffer(v[1], np.dtype(v[0])).copy() for k, v in plain.items()})

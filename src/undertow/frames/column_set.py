@@ -20,17 +20,20 @@ def empty_trades() -> TradeColumns:
     """No trades."""
     columns = {f.name: np.zeros(0, np.int64) for f in fields(TradeColumns)}
     flags = {name: np.zeros(0, np.bool_) for name in ("is_buyer_maker", "is_late")}
-    return TradeColumns(**{**columns, **flags, "order_type": np.zeros(0, np.uint8)})  # type: ignore[arg-type]
+    codes = {name: np.zeros(0, np.uint8) for name in ("order_type", "source")}
+    return TradeColumns(**{**columns, **flags, **codes})  # type: ignore[arg-type]
 
 
 def book_columns(integers: Integers, levels: Integers) -> BookColumns:
-    """Samples from `Samples.integers` (n, 11) and `Samples.levels` (n, 4, levels)."""
+    """Samples from `Samples.integers` (n, 13) and `Samples.levels` (n, 4, levels)."""
     columns = np.ascontiguousarray(integers.T)
     return BookColumns(
         grid_ns=columns[0],
         last_update_id=columns[1],
         last_update_ns=columns[2],
         receive_ns=columns[3],
+        trusted_bid_ticks=columns[11],
+        trusted_ask_ticks=columns[12],
         bid_ticks=levels[:, 0],
         bid_lots=levels[:, 1],
         ask_ticks=levels[:, 2],

@@ -17,7 +17,7 @@ __all__ = ["TRADE_STREAMS", "FrameFold"]
 
 Integers = NDArray[np.int64]
 
-TRADE_STREAMS = ("trades", "aggtrades")
+TRADE_STREAMS = ("trades", "aggtrades", "aggtrades singles")
 """Streams whose gaps make trade features unknown."""
 
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.book.ladder import Ladder
+from undertow.book.ladder import ASK, BID, Ladder, top
 from undertow.frames import book_fold
 from undertow.frames.book_fold import BookStatus
 from undertow.frames.book_track import BookTracker
@@ -170,7 +170,10 @@ class Sampler:
             end = int(np.searchsorted(rows, cut))
             part = rows[begin:end]
             fresh[begin:end], found = tracker.accept(
-                batch.trade_id[part], batch.event_ns[part], closed_before[part]
+                batch.trade_id[part],
+                batch.event_ns[part],
+                closed_before[part],
+                (batch.first_id[part], batch.last_id[part]),
             )
             gaps.extend(found)
             if cut < len(batch):
@@ -197,6 +200,23 @@ class Sampler:
         frames = self._fold.advance(ready, rows.take(sampled), known, closed_ns)
         self._recent_gaps = [gap for gap in self._recent_gaps if gap.counted_to_ns > closed_ns]
         return frames
+
+    def repair(self, trades: TradeColumns, table: str) -> TradeColumns:
+        """Of trades had from elsewhere those that were missing; they are to be stored and not folded."""
+        return trades.take(self._trackers[table].fill(trades.trade_id))
+
+    def trusts(self, levels: int) -> bool:
+        """Whether the best `levels` of each side lie in the price range of the newest snapshot or audit."""
+        ticks, lots = np.zeros(levels, np.int64), np.zeros(levels, np.int64)
+        for side, sign in ((BID, 1), (ASK, -1)):
+            found = top(self.ladder, side, ticks, lots)
+            if found and sign * ticks[found - 1] < sign * self.book.trusted[side]:
+                return False
+        return True
+
+    def missing(self, table: str) -> list[tuple[int, int]]:
+        """Ranges of ids that a stream skipped and that have not come yet."""
+        return list(self._trackers[table].missing)
 
     def open_gaps(self) -> list[Gap]:
         """Gaps that have not ended, as far as bars are closed."""
@@ -242,4 +262,5 @@ def _trade_columns(batch: EventBatch, rows: Integers, closed_at: Integers) -> Tr
         is_buyer_maker=batch.is_buyer_maker[rows],
         order_type=batch.order_type[rows],
         is_late=batch.event_ns[rows] < closed_at[rows],
+        source=np.zeros(len(rows), np.uint8),
     )

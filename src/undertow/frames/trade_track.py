@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from undertow.market.events import Gap
 
-__all__ = ["TradeTracker"]
+__all__ = ["SINGLES", "TradeTracker"]
 
 Integers = NDArray[np.int64]
+
+SINGLES = "single trades missing from the aggregates"
+"""Cause of a gap whose ids are those of single trades; its stream is `aggtrades singles`."""
 
 
 @dataclass(slots=True)
@@ -25,6 +29,8 @@ class TradeTracker:
     disconnected_ns: int = -1
     """Event time from which this stream has been cut off, -1 while it is connected."""
     duplicate_count: int = 0
+    last_single_id: int = -1
+    """Last single trade of the newest aggregate; -1 where the stream has no such chain."""
 
     def disconnect(self, closed_ns: int) -> None:
         """The connection that carries this stream was lost when bars were closed up to `closed_ns`."""
@@ -40,25 +46,69 @@ class TradeTracker:
         )
 
     def accept(
-        self, ids: Integers, event_ns: Integers, closed_before: Integers
+        self,
+        ids: Integers,
+        event_ns: Integers,
+        closed_before: Integers,
+        singles: tuple[Integers, Integers],
     ) -> tuple[NDArray[np.bool_], list[Gap]]:
         """Which of the trades are new, and the gaps that they reveal.
 
-        `closed_before` is the boundary up to which bars were closed when each trade arrived.
+        `closed_before` is the boundary up to which bars were closed when each trade arrived; `singles` are
+        the first and last single trade in each aggregate.
         """
         fresh = np.ones(len(ids), np.bool_)
         if not len(ids):
             return fresh, []
+        before = (self.last_id, self.last_single_id, self.last_event_ns)
+        gaps = self._accept_ids(ids, event_ns, closed_before, fresh)
+        gaps += self._check_singles(before, ids, event_ns, closed_before, singles)
+        return fresh, gaps
+
+    def _check_singles(
+        self,
+        before: tuple[int, int, int],
+        ids: Integers,
+        event_ns: Integers,
+        closed_before: Integers,
+        singles: tuple[Integers, Integers],
+    ) -> list[Gap]:
+        """Gaps where consecutive aggregates leave out single trades (PROTOCOL A7)."""
+        last_id, last_single, last_ns = before
+        previous_ids = np.concatenate([[last_id], ids[:-1]])
+        previous_last = np.concatenate([[last_single], singles[1][:-1]])
+        previous_ns = np.concatenate([[last_ns], event_ns[:-1]])
+        self.last_single_id = int(singles[1][np.argmax(ids)]) if ids.max() == self.last_id else last_single
+        skips = (previous_ids + 1 == ids) & (previous_last >= 0) & (singles[0] > previous_last + 1)
+        gaps = []
+        for row in np.flatnonzero(skips).tolist():
+            from_ns, closed_ns = int(previous_ns[row]), int(closed_before[row])
+            counted_from = max(from_ns, closed_ns)
+            missing = (int(previous_last[row]) + 1, int(singles[0][row]) - 1)
+            to_ns = int(event_ns[row])
+            gap = self._gap(from_ns, to_ns, missing, SINGLES, counted_from, max(to_ns, counted_from))
+            gaps.append(msgspec.structs.replace(gap, stream=f"{self.stream} singles"))
+        return gaps
+
+    def fill(self, ids: Integers) -> NDArray[np.bool_]:
+        """Which of the ids, had from elsewhere, were missing; they no longer are."""
+        return np.array(
+            [any(a <= i <= b for a, b in self.missing) and self._fill(i) for i in ids.tolist()], bool
+        )
+
+    def _accept_ids(
+        self, ids: Integers, event_ns: Integers, closed_before: Integers, fresh: NDArray[np.bool_]
+    ) -> list[Gap]:
         expected = np.empty_like(ids)
         expected[0] = self.last_id + 1 if self.last_id >= 0 else ids[0]
         expected[1:] = ids[:-1] + 1
         if self.disconnected_ns < 0 and bool((ids == expected).all()):
             self.last_id, self.last_event_ns = int(ids[-1]), int(event_ns[-1])
-            return fresh, []
+            return []
         gaps: list[Gap] = []
         for row in range(len(ids)):
             fresh[row] = self._accept_one(int(ids[row]), int(event_ns[row]), int(closed_before[row]), gaps)
-        return fresh, gaps
+        return gaps
 
     def _accept_one(self, trade_id: int, event_ns: int, closed_ns: int, gaps: list[Gap]) -> bool:
         if 0 <= self.last_id >= trade_id:

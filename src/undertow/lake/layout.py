@@ -11,7 +11,7 @@ __all__ = ["DATA", "MANIFEST", "TABLES", "HourKey", "find_hours", "part_name"]
 
 DATA = "data.parquet"
 MANIFEST = "_manifest.json"
-TABLES = ("aggtrades", "trades", "book_depth", "l2", "gaps", "features")
+TABLES = ("aggtrades", "trades", "book_depth", "l2", "gaps", "coverage", "book_audits", "features")
 
 _LOOK_UP_NS = 48 * HOUR_NS
 """Up to this length it is cheaper to look for each hour's folder than to list all of them."""

@@ -9,6 +9,8 @@ from undertow.market.instruments import Instrument
 
 __all__ = [
     "BOOK",
+    "BOOK_AUDITS",
+    "COVERAGE",
     "GAPS",
     "SCHEMA_VERSION",
     "SORT_KEYS",
@@ -19,7 +21,7 @@ __all__ = [
     "parquet_options",
 ]
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
 TRADES = pa.schema(
     [
@@ -34,6 +36,7 @@ TRADES = pa.schema(
         ("order_type", pa.string()),
         ("is_late", pa.bool_()),
         ("event_remainder_ns", pa.int64()),
+        ("source", pa.string()),
     ]
 )
 """Event time [ns] = `timestamp` · 10⁶ + `event_remainder_ns`, which is 0 where a venue counts in ms."""
@@ -58,9 +61,15 @@ BOOK = pa.schema(
         ("late_update_count", pa.int64()),
         ("last_update_ns", pa.int64()),
         ("received_ns", pa.int64()),
+        ("trusted_bid", pa.float64()),
+        ("trusted_ask", pa.float64()),
     ]
 )
-"""Accumulators are whole ticks and lots: ∫ spread dt in ticks·µs, order-flow imbalance in lots."""
+"""Accumulators are whole ticks and lots: ∫ spread dt in ticks·µs, order-flow imbalance in lots.
+
+Levels from `trusted_bid` to `trusted_ask` were in the newest snapshot or have changed since; further out the
+book is known only as far as it has changed.
+"""
 
 GAPS = pa.schema(
     [
@@ -76,10 +85,42 @@ GAPS = pa.schema(
     ]
 )
 
+COVERAGE = pa.schema(
+    [
+        ("timestamp", pa.int64()),
+        ("stream", pa.string()),
+        ("status", pa.string()),
+        ("from_ns", pa.int64()),
+        ("to_ns", pa.int64()),
+        ("first_id", pa.int64()),
+        ("last_id", pa.int64()),
+        ("cause", pa.string()),
+        ("repaired_ns", pa.int64()),
+    ]
+)
+"""The ledger of completeness; see `frames.coverage`."""
+
+BOOK_AUDITS = pa.schema(
+    [
+        ("timestamp", pa.int64()),
+        ("update_id", pa.int64()),
+        ("compared", pa.int64()),
+        ("matched", pa.int64()),
+        ("mismatched", pa.int64()),
+        ("ghosts", pa.int64()),
+        ("trusted_bid", pa.float64()),
+        ("trusted_ask", pa.float64()),
+        ("cause", pa.string()),
+    ]
+)
+"""What comparing the book with a fresh snapshot found; see `frames.book_audit`."""
+
 SORT_KEYS = {
     "aggtrades": ("timestamp", "event_remainder_ns", "trade_id"),
     "trades": ("timestamp", "event_remainder_ns", "trade_id"),
     "gaps": ("from_ns", "stream", "first_id"),
+    "coverage": ("from_ns", "stream", "to_ns"),
+    "book_audits": ("timestamp", "update_id"),
 }
 """What rows are sorted by where it is not `timestamp` alone."""
 
@@ -87,6 +128,8 @@ UNIQUE_KEYS = {
     "aggtrades": ("trade_id",),
     "trades": ("trade_id",),
     "gaps": ("from_ns", "to_ns", "stream", "first_id"),
+    "coverage": ("stream", "from_ns", "first_id"),
+    "book_audits": ("timestamp", "update_id"),
 }
 """What tells one row from another where it is not `timestamp` alone."""
 

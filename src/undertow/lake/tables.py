@@ -1,12 +1,14 @@
 """Columns in ticks and lots ↔ Arrow tables in prices and quantities, exact both ways."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from undertow.lake.schemas import BOOK, GAPS, TRADES, instrument_metadata
-from undertow.market.columns import ORDER_TYPES, BookColumns, TradeColumns
+from undertow.market.columns import ORDER_TYPES, TRADE_SOURCES, BookColumns, TradeColumns
 from undertow.market.events import Gap
 from undertow.market.instruments import Instrument, Scale
 from undertow.market.time import MILLISECOND_NS
@@ -17,6 +19,7 @@ __all__ = [
     "arrow_to_trades",
     "book_to_arrow",
     "gaps_to_arrow",
+    "rows_to_arrow",
     "trades_to_arrow",
 ]
 
@@ -35,9 +38,21 @@ def _integers(table: pa.Table, name: str) -> Integers:
     return values
 
 
+def _words(codes: NDArray[np.uint8], words: tuple[str, ...]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int8)), pa.array(words)).cast(pa.string())
+
+
+def _codes(table: pa.Table, name: str, words: tuple[str, ...]) -> NDArray[np.uint8]:
+    """Inverse of `_words`; the first word where an older file has no such column."""
+    if name not in table.column_names:
+        return np.zeros(table.num_rows, np.uint8)
+    places = pc.fill_null(pc.index_in(table[name], value_set=pa.array(words)), 0)
+    codes: NDArray[np.uint8] = places.to_numpy().astype(np.uint8)
+    return codes
+
+
 def trades_to_arrow(instrument: Instrument, trades: TradeColumns) -> pa.Table:
     """Rows of `aggtrades` or `trades`."""
-    words = pa.DictionaryArray.from_arrays(pa.array(trades.order_type.astype(np.int8)), pa.array(ORDER_TYPES))
     columns = [
         trades.event_ns // MILLISECOND_NS,
         trades.trade_id,
@@ -47,16 +62,16 @@ def trades_to_arrow(instrument: Instrument, trades: TradeColumns) -> pa.Table:
         trades.first_trade_id,
         trades.last_trade_id,
         trades.receive_ns,
-        words.cast(pa.string()),
+        _words(trades.order_type, ORDER_TYPES),
         trades.is_late,
         trades.event_ns % MILLISECOND_NS,
+        _words(trades.source, TRADE_SOURCES),
     ]
     return _table(columns, TRADES, instrument)
 
 
 def arrow_to_trades(instrument: Instrument, table: pa.Table) -> TradeColumns:
     """Inverse of `trades_to_arrow`."""
-    codes = pc.index_in(table["order_type"], value_set=pa.array(ORDER_TYPES)).to_numpy()
     return TradeColumns(
         event_ns=_integers(table, "timestamp") * MILLISECOND_NS + _integers(table, "event_remainder_ns"),
         receive_ns=_integers(table, "received_ns"),
@@ -66,8 +81,9 @@ def arrow_to_trades(instrument: Instrument, table: pa.Table) -> TradeColumns:
         price_ticks=instrument.price.to_counts(table["price"].to_numpy()),
         quantity_lots=instrument.quantity.to_counts(table["quantity"].to_numpy()),
         is_buyer_maker=table["is_buyer_maker"].to_numpy(),
-        order_type=codes.astype(np.uint8),
+        order_type=_codes(table, "order_type", ORDER_TYPES),
         is_late=table["is_late"].to_numpy(),
+        source=_codes(table, "source", TRADE_SOURCES),
     )
 
 
@@ -137,6 +153,8 @@ def book_to_arrow(instrument: Instrument, book: BookColumns) -> pa.Table:
         book.late_update_count,
         book.last_update_ns,
         book.receive_ns,
+        price.to_floats(book.trusted_bid_ticks),
+        price.to_floats(book.trusted_ask_ticks),
     ]
     return _table(columns, BOOK, instrument)
 
@@ -155,6 +173,8 @@ def arrow_to_book(instrument: Instrument, table: pa.Table) -> BookColumns:
         last_update_id=_integers(table, "last_update_id"),
         last_update_ns=_integers(table, "last_update_ns"),
         receive_ns=_integers(table, "received_ns"),
+        trusted_bid_ticks=_trusted(instrument, table, "trusted_bid"),
+        trusted_ask_ticks=_trusted(instrument, table, "trusted_ask"),
         bid_ticks=bid_ticks,
         bid_lots=bid_lots,
         ask_ticks=ask_ticks,
@@ -169,11 +189,24 @@ def arrow_to_book(instrument: Instrument, table: pa.Table) -> BookColumns:
     )
 
 
+def _trusted(instrument: Instrument, table: pa.Table, name: str) -> Integers:
+    """Ticks of a trusted price; 0 where an older file has none."""
+    if name not in table.column_names:
+        return np.zeros(table.num_rows, np.int64)
+    return instrument.price.to_counts(pc.fill_null(table[name], 0.0).to_numpy())
+
+
 def gaps_to_arrow(instrument: Instrument, gaps: list[Gap]) -> pa.Table:
     """Rows of `gaps`."""
     columns: list[pa.Array] = [pa.array([gap.from_ns // MILLISECOND_NS for gap in gaps], pa.int64())]
     columns += [pa.array([getattr(gap, field.name) for gap in gaps], field.type) for field in list(GAPS)[1:]]
     return _table(columns, GAPS, instrument)
+
+
+def rows_to_arrow(instrument: Instrument, schema: pa.Schema, rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows given by column name; what a row lacks is null."""
+    described = schema.with_metadata(instrument_metadata(instrument))
+    return pa.Table.from_pylist(rows, schema=described)
 
 
 def arrow_to_gaps(instrument: Instrument, table: pa.Table) -> list[Gap]:

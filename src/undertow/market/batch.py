@@ -27,6 +27,12 @@ class EventKind(IntEnum):
     """Our own mark: the connection that carries the book (`first_id` 1) or the trades (2) was lost."""
     WATERMARK = 8
     """Our own mark in a quiet market: event time has reached `event_ns`."""
+    PARTIAL_BOOK = 9
+    """The best few levels, stored and never folded."""
+    AUDIT = 10
+    """Our own mark: the snapshot asked for next is for comparing the book with."""
+    BASE = 11
+    """A snapshot inside the stream, which is the book from then on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ORDER_TYPES", "BookColumns", "TradeColumns"]
+__all__ = ["ORDER_TYPES", "TRADE_SOURCES", "BookColumns", "TradeColumns"]
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -14,6 +14,9 @@ Codes = NDArray[np.uint8]
 
 ORDER_TYPES = ("MARKET", "INSURANCE_FUND", "ADL", "NA", "OTHER")
 """Code of a print's order type = its place here; only code 0 takes part in flow features."""
+
+TRADE_SOURCES = ("stream", "rest", "archive")
+"""Code of where a trade was had from = its place here; only what the stream brought is folded live."""
 
 
 class _Columns:
@@ -44,6 +47,8 @@ class TradeColumns(_Columns):
     """(n,) uint8 index into ORDER_TYPES."""
     is_late: Flags
     """(n,) bool; true = arrived after its bar had been closed; left out of the fold."""
+    source: Codes
+    """(n,) uint8 index into TRADE_SOURCES; `receive_ns` is when that source delivered it."""
 
     def __len__(self) -> int:
         """Number of trades."""
@@ -61,6 +66,10 @@ class BookColumns(_Columns):
     """Event time of the newest update applied."""
     receive_ns: Integers
     """Local receive time of that update."""
+    trusted_bid_ticks: Integers
+    """Lowest bid of the newest snapshot or audit: what lies below is known only as far as it has changed."""
+    trusted_ask_ticks: Integers
+    """Highest ask of it."""
     bid_ticks: Integers
     """(n, levels), best first; levels that do not exist have lots 0 and ticks 0."""
     bid_lots: Integers

@@ -182,7 +182,7 @@ def _steps(history: StoredHistory) -> Iterator[tuple[TradeColumns, BookColumns, 
             flow = found.take(found.order_type == 0)
             trades = join([trades, flow.take(~flow.is_late)])
             book = join([book, _read_book(history, hour)])
-            late_ns = flow.event_ns[flow.is_late]
+            late_ns = flow.event_ns[flow.is_late & (flow.source == 0)]
             until_ns = min(until_ns, hour + HOUR_NS - SECOND_NS)
         due, sampled = trades.event_ns < until_ns, book.grid_ns <= until_ns
         ready = trades.take(due)
@@ -214,5 +214,5 @@ def _read_trades(history: StoredHistory, hour: int) -> TradeColumns:
 
 def _read_book(history: StoredHistory, hour: int) -> BookColumns:
     parts = [arrow_to_book(history.instrument, part) for part in _read(history, "book_depth", hour)]
-    empty = book_columns(np.zeros((0, 11), np.int64), np.zeros((0, 4, BOOK_LEVELS), np.int64))
+    empty = book_columns(np.zeros((0, 13), np.int64), np.zeros((0, 4, BOOK_LEVELS), np.int64))
     return join([empty, *(shallow(part, BOOK_LEVELS) for part in parts)])

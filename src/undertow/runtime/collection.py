@@ -8,9 +8,9 @@ import structlog
 
 from undertow.errors import InputError, VenueError
 from undertow.market.instruments import Instrument
-from undertow.runtime.collector import Collector, CollectorSettings, Progress, Recorder
+from undertow.runtime.collector import Collector, CollectorSettings, Progress
+from undertow.runtime.track import Recorder
 from undertow.venues.binance.endpoints import Endpoints, stream_names
-from undertow.venues.binance.feed import FeedSettings, ReceiveClock
 from undertow.venues.binance.instruments import (
     find_instrument,
     known_instrument,
@@ -18,6 +18,7 @@ from undertow.venues.binance.instruments import (
     weight_limit,
 )
 from undertow.venues.binance.rest import BinanceRest, RefusedError
+from undertow.venues.feeding import FeedSettings, ReceiveClock
 
 __all__ = ["Collected", "collect", "resolve_instruments"]
 

@@ -10,46 +10,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import msgspec
 import structlog
 
-from undertow.errors import VenueError
-from undertow.market.instruments import Instrument
 from undertow.market.time import MILLISECOND_NS, SECOND_NS
+from undertow.runtime.repair import RepairSettings, TradeRepairer
+from undertow.runtime.snapshots import SnapshotKeeper, SnapshotSettings
+from undertow.runtime.track import Recorder, Track, control_frame
 from undertow.venues.binance.connection import stream_of, wait_for_change
 from undertow.venues.binance.endpoints import Endpoints, stream_names
-from undertow.venues.binance.feed import Feed, FeedSettings, ReceiveClock
+from undertow.venues.binance.feed import Feed
 from undertow.venues.binance.messages import Disconnect, Watermark
-from undertow.venues.binance.rest import BinanceRest, RefusedError
+from undertow.venues.binance.rest import BinanceRest
+from undertow.venues.feeding import FeedSettings, ReceiveClock
 
-__all__ = ["Collector", "CollectorSettings", "Progress", "Recorder", "control_frame"]
+__all__ = ["Collector", "CollectorSettings", "Companion", "Progress"]
 
 log = structlog.get_logger(__name__)
 
 Progress = Callable[[Mapping[str, int]], None]
 
 
-class Recorder(Protocol):
-    """What becomes of the frames of one symbol."""
+class Companion(Protocol):
+    """A task that runs beside the collection and ends with it, such as polling over REST."""
 
-    @property
-    def instrument(self) -> Instrument:
-        """What is recorded."""
-
-    def record(self, receive_ns: int, frame: bytes) -> None:
-        """Append to the journal and to the block to be processed."""
-
-    def process(self) -> None:
-        """Fold everything recorded so far."""
-
-    def needs_snapshot(self) -> bool:
-        """The book has no usable snapshot: fetch one and record its body."""
-
-    def newest_event_ns(self) -> int:
-        """Newest event time folded so far; 0 before the first."""
-
-    def close(self) -> None:
-        """Write out what is open."""
+    async def run(self) -> None:
+        """Work until cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,43 +46,10 @@ class CollectorSettings:
     """So many frames of a symbol are processed at once, without waiting."""
     quiet_s: float | None = 0.25
     """Silence of a symbol after which a watermark is journalled, and the time between two; None: never."""
-    snapshot_pause_s: float = 1.0
-    """Between two snapshots of a symbol; doubles while they prove unusable."""
-    snapshot_pause_limit_s: float = 16.0
-    snapshots_at_once: int = 4
+    snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    repair: RepairSettings | None = field(default_factory=RepairSettings)
+    """None: missing trades are not asked for."""
     progress_every_s: float = 1.0
-
-
-@dataclass(slots=True)
-class _Track:
-    """A recorder and what we know of its symbol. Times are those of the monotonic clock [s]."""
-
-    recorder: Recorder
-    pending: int = 0
-    last_frame_s: float = 0.0
-    newest_ns: int = 0
-    """Newest event time seen in a frame of the exchange."""
-    newest_at_s: float = 0.0
-    watermark_ns: int = 0
-    watermark_at_s: float = 0.0
-    depth_is_flowing: bool = False
-    is_fetching: bool = False
-    snapshot_due_s: float = 0.0
-    snapshot_pause_s: float = 0.0
-    streams: set[str] = field(default_factory=set)
-
-    @property
-    def symbol(self) -> str:
-        return self.recorder.instrument.symbol
-
-
-def control_frame(message: Disconnect | Watermark) -> bytes:
-    """A line of our own for the journal.
-
-    >>> control_frame(Watermark(T=1770123456789))
-    b'{"stream":"!undertow","data":{"e":"watermark","T":1770123456789}}'
-    """
-    return msgspec.json.encode({"stream": "!undertow", "data": message})
 
 
 class Collector:
@@ -120,24 +72,26 @@ class Collector:
     ) -> None:
         self.settings = settings or CollectorSettings()
         self.alarms: list[str] = []
-        self._rest = rest
+        self.companions: list[Companion] = []
         self._clock = clock or ReceiveClock()
         self._on_progress = on_progress
         self._counters: Counter[str] = Counter()
-        self._collects_depth = "depth" in kinds
         self._tracks = {
-            recorder.instrument.symbol.lower().encode(): _Track(recorder) for recorder in recorders
+            recorder.instrument.symbol.lower().encode(): Track(recorder) for recorder in recorders
         }
         streams = stream_names(endpoints, [track.symbol for track in self._tracks.values()], kinds)
         self._by_stream = self._assign(streams)
-        self._feed = Feed(endpoints, streams, self, feed_settings, self._clock)
+        self.feed = Feed(endpoints, streams, self, feed_settings, self._clock)
+        self._keeper = SnapshotKeeper(rest, self.record_with, self._counters, self.settings.snapshots)
+        repair = self.settings.repair if "trades" in kinds else None
+        self._repairer = repair and TradeRepairer(
+            rest, self.record_with, self._counters, self.on_alarm, repair
+        )
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._failure: BaseException | None = None
-        self._snapshot_slots = asyncio.Semaphore(self.settings.snapshots_at_once)
-        self._fetching: set[asyncio.Task[None]] = set()
 
-    def _assign(self, streams: Mapping[str, Sequence[str]]) -> dict[bytes, _Track]:
+    def _assign(self, streams: Mapping[str, Sequence[str]]) -> dict[bytes, Track]:
         found = {}
         for name in (name for names in streams.values() for name in names):
             track = self._tracks[name.partition("@")[0].encode()]
@@ -148,7 +102,16 @@ class Collector:
     @property
     def counters(self) -> dict[str, int]:
         """What happened so far, by name."""
-        return dict(self._feed.counters + self._counters)
+        return dict(self.feed.counters + self.feed.arbiter.counters + self._counters)
+
+    @property
+    def tracks(self) -> list[Track]:
+        """The symbols under collection."""
+        return list(self._tracks.values())
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a counter."""
+        self._counters[name] += amount
 
     def stop(self) -> None:
         """Take in what is under way, write it out, and return from `run`."""
@@ -167,8 +130,11 @@ class Collector:
         try:
             with _stop_on_signals(self.stop):
                 async with asyncio.TaskGroup() as group:
+                    beside = [group.create_task(one.run()) for one in self.companions]
+                    if self._repairer is not None:
+                        beside.append(group.create_task(self._repairer.run(self.tracks)))
                     group.create_task(self._receive())
-                    group.create_task(self._work(group))
+                    group.create_task(self._work(group, beside))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from errors
         finally:
@@ -178,7 +144,7 @@ class Collector:
         return self.counters
 
     async def _receive(self) -> None:
-        await self._feed.run()
+        await self.feed.run()
         self.stop()
 
     def _mark_resumption(self) -> None:
@@ -209,7 +175,16 @@ class Collector:
         track.last_frame_s = time.monotonic()
         self._record(track, receive_ns, frame)
 
-    def _record(self, track: _Track, receive_ns: int, frame: bytes) -> None:
+    def record_with(self, track: Track, frame: bytes) -> None:
+        """Record something of our own, or an answer of REST, with a symbol, and process it soon."""
+        self._record(track, self._clock(), frame)
+        self._wake.set()
+
+    def record_named(self, symbol: str, frame: bytes) -> None:
+        """The same by the symbol's name."""
+        self.record_with(self._tracks[symbol.lower().encode()], frame)
+
+    def _record(self, track: Track, receive_ns: int, frame: bytes) -> None:
         """Hand a frame to the recorder, on one line whatever it holds; a failure stops the collection."""
         try:
             track.recorder.record(receive_ns, frame.replace(b"\n", b" ") if b"\n" in frame else frame)
@@ -240,7 +215,7 @@ class Collector:
         self.alarms.append(message)
         log.warning("alarm", message=message)
 
-    async def _work(self, group: asyncio.TaskGroup) -> None:
+    async def _work(self, group: asyncio.TaskGroup, beside: Sequence[asyncio.Task[None]]) -> None:
         """Process, ask for snapshots and mark quiet stretches, until stopped; then drain the sockets."""
         now = time.monotonic
         progress_due_s = now()
@@ -252,9 +227,10 @@ class Collector:
             if self._on_progress is not None and now() >= progress_due_s:
                 progress_due_s = now() + self.settings.progress_every_s
                 self._on_progress(self.counters)
-        for task in self._fetching:
+        for task in beside:
             task.cancel()
-        self._feed.stop()
+        self._keeper.cancel()
+        self.feed.stop()
         if self._failure is not None:
             raise self._failure
 
@@ -269,18 +245,17 @@ class Collector:
         for track in self._tracks.values():
             if track.pending:
                 self._process(track)
-            if self._collects_depth and track.depth_is_flowing:
-                self._request_snapshot(group, track, now_s)
+            self._keeper.attend(group, track, now_s)
             self._mark_quiet(track, now_s)
 
-    def _process(self, track: _Track) -> None:
+    def _process(self, track: Track) -> None:
         track.pending = 0
         track.recorder.process()
         newest_ns = track.recorder.newest_event_ns()
         if newest_ns > max(track.newest_ns, track.watermark_ns):
             track.newest_ns, track.newest_at_s = newest_ns, track.last_frame_s
 
-    def _mark_quiet(self, track: _Track, now_s: float) -> None:
+    def _mark_quiet(self, track: Track, now_s: float) -> None:
         """Journal how far event time must have come while no frame did."""
         quiet_s = self.settings.quiet_s
         if quiet_s is None or not track.newest_ns:
@@ -292,42 +267,6 @@ class Collector:
         track.watermark_ns, track.watermark_at_s = event_ms * MILLISECOND_NS, now_s
         self._counters["watermarks"] += 1
         self._record(track, self._clock(), control_frame(Watermark(T=event_ms)))
-
-    def _request_snapshot(self, group: asyncio.TaskGroup, track: _Track, now_s: float) -> None:
-        if track.is_fetching:
-            return
-        if not track.recorder.needs_snapshot():
-            track.snapshot_pause_s = self.settings.snapshot_pause_s
-            return
-        if now_s < track.snapshot_due_s:
-            return
-        track.is_fetching = True
-        task = group.create_task(self._fetch_snapshot(track))
-        self._fetching.add(task)
-        task.add_done_callback(self._fetching.discard)
-
-    async def _fetch_snapshot(self, track: _Track) -> None:
-        """Fetch and record a snapshot; the next may be asked for after a pause that doubles each time."""
-        try:
-            async with self._snapshot_slots:
-                answer = await self._rest.depth(track.symbol)
-        except RefusedError:
-            raise
-        except VenueError as error:
-            self._counters["snapshot_failures"] += 1
-            log.warning("snapshot_failed", symbol=track.symbol, reason=str(error))
-        else:
-            self._counters["snapshots"] += 1
-            self._record(track, self._clock(), answer.body)
-            self._wake.set()
-        finally:
-            self._pace(track)
-
-    def _pace(self, track: _Track) -> None:
-        pause_s = track.snapshot_pause_s or self.settings.snapshot_pause_s
-        track.snapshot_due_s = time.monotonic() + pause_s
-        track.snapshot_pause_s = min(2 * pause_s, self.settings.snapshot_pause_limit_s)
-        track.is_fetching = False
 
 
 @contextlib.contextmanager

@@ -7,10 +7,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
+from undertow.errors import VenueError
 from undertow.features.catalogue import FEATURES
 from undertow.features.engine import FeatureBlock, FeatureEngine
+from undertow.frames.book_audit import BookAudit
 from undertow.frames.sampler import Sampled, Sampler, SamplerSettings
 from undertow.lake.tables import book_to_arrow, gaps_to_arrow, trades_to_arrow
 from undertow.lake.writer import LakeWriter
@@ -18,9 +21,13 @@ from undertow.market.batch import EventKind
 from undertow.market.instruments import Instrument
 from undertow.runtime.feature_rows import timeframe_name, to_arrow
 from undertow.runtime.late import amend_late_counts
+from undertow.runtime.ledger import Ledger, audits_to_arrow
 from undertow.venues.binance.mapper import BinanceMapper, Mapped, Rejection
+from undertow.venues.binance.rest_trades import REPAIR_STREAM, parse_aggregate_trades
 
 __all__ = ["Counts", "Pipeline"]
+
+log = structlog.get_logger(__name__)
 
 Arrays = dict[str, NDArray[np.generic]]
 OnBars = Callable[["Pipeline", dict[int, FeatureBlock]], None]
@@ -39,6 +46,13 @@ class Counts:
     unknown_types: Counter[str] = field(default_factory=Counter)
     unknown_fields: Counter[str] = field(default_factory=Counter)
     book_samples: int = 0
+    audits: int = 0
+    audited_levels: int = 0
+    """Levels compared with snapshots, and of these the ones that were right."""
+    matched_levels: int = 0
+    mismatched_levels: int = 0
+    ghosts: int = 0
+    repaired_trades: int = 0
     bars: Counter[int] = field(default_factory=Counter)
 
 
@@ -63,13 +77,49 @@ class Pipeline:
         self._mapper = BinanceMapper(instrument)
         self._engines = {length: FeatureEngine(FEATURES, length) for length in settings.timeframes_ns}
         self._lake = lake
+        self._ledger = Ledger(instrument)
         self.on_bars = on_bars
 
     def fold(self, lines: bytes) -> list[Rejection]:
         """Fold complete journal lines, in arrival order; the lines among them that are no usable frames."""
+        if REPAIR_STREAM not in lines:
+            return self._fold_frames(lines)
+        # A repair is a fold of its own, so that any cut of the lines gives the same.
+        rejections: list[Rejection] = []
+        first, block = 0, []
+        for number, line in enumerate(lines.splitlines(keepends=True)):
+            if REPAIR_STREAM not in line:
+                block.append(line)
+                continue
+            rejections += _from_line(self._fold_frames(b"".join(block)), first)
+            self._repair(line)
+            first, block = number + 1, []
+        return rejections + _from_line(self._fold_frames(b"".join(block)), first)
+
+    def _repair(self, line: bytes) -> None:
+        """Store what REST gave of the trades that the stream had skipped."""
+        stamp, _, frame = line.partition(b" ")
+        body = frame[frame.index(REPAIR_STREAM) + len(REPAIR_STREAM) : frame.rindex(b"}")]
+        self.counts.frames += 1
+        try:
+            found = parse_aggregate_trades(body, self.instrument, int(stamp))
+        except VenueError as error:
+            log.warning("repair_unusable", reason=str(error))
+            return
+        trades = self.sampler.repair(found, "aggtrades")
+        if len(trades):
+            self._lake.append("aggtrades", trades_to_arrow(self.instrument, trades))
+            self._ledger.note_repair("aggtrades", trades, self.sampler.missing("aggtrades"))
+            self._write_proofs([])
+        self.counts.repaired_trades += len(trades)
+
+    def _fold_frames(self, lines: bytes) -> list[Rejection]:
+        if not lines:
+            return []
         mapped = self._mapper.map(lines)
         self._count(mapped)
         sampled = self.sampler.feed(mapped.batch)
+        self._ledger.note(mapped.batch, self.sampler, sampled)
         blocks = {length: self._engines[length].push(frames) for length, frames in sampled.frames.items()}
         self._write(sampled, blocks)
         if self.on_bars is not None and any(len(block) for block in blocks.values()):
@@ -98,6 +148,7 @@ class Pipeline:
         if sampled.gaps:
             lake.append("gaps", gaps_to_arrow(instrument, sampled.gaps))
             counts.gaps += len(sampled.gaps)
+        self._write_proofs(self.sampler.book.audits)
         for length, block in blocks.items():
             if len(block):
                 lake.append("features", to_arrow(instrument, block), timeframe_name(length))
@@ -107,11 +158,28 @@ class Pipeline:
         if len(late_ns):
             amend_late_counts(lake, late_ns, sampled.late_closed_ns, self.settings.timeframes_ns)
 
+    def _write_proofs(self, audits: list[BookAudit]) -> None:
+        """Rows of the ledger, and what audits of the book found."""
+        lake, counts = self._lake, self.counts
+        coverage = self._ledger.take()
+        if coverage.num_rows:
+            lake.append("coverage", coverage)
+        if audits:
+            lake.append("book_audits", audits_to_arrow(self.instrument, audits))
+        for audit in audits:
+            counts.audits += not audit.cause
+            counts.audited_levels += audit.compared
+            counts.matched_levels += audit.matched
+            counts.mismatched_levels += audit.mismatched
+            counts.ghosts += audit.ghosts
+
     def finish(self) -> None:
         """The recording ends here, perhaps for good: store gaps that are open, as far as they go."""
         gaps = self.sampler.open_gaps()
         if gaps:
             self._lake.append("gaps", gaps_to_arrow(self.instrument, gaps))
+        self._ledger.finish()
+        self._write_proofs([])
 
     def provenance(self) -> dict[str, Any]:
         """What a batch run needs to know of this one: how far bars are complete, and the settings."""
@@ -120,6 +188,7 @@ class Pipeline:
     def to_arrays(self) -> Arrays:
         """Everything carried, as arrays; `restore` takes it back."""
         arrays: Arrays = {f"sampler.{k}": v for k, v in self.sampler.to_arrays().items()}
+        arrays["ledger"] = np.frombuffer(self._ledger.to_bytes(), np.uint8)
         for length, engine in self._engines.items():
             arrays |= {f"features.{length}.{k}": v for k, v in engine.state().items()}
         return arrays
@@ -127,8 +196,14 @@ class Pipeline:
     def restore(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Go on from `to_arrays()` of a pipeline with the same instrument and settings."""
         self.sampler.restore(_part(arrays, "sampler."))
+        self._ledger.restore(arrays["ledger"].tobytes())
         for length, engine in self._engines.items():
             engine.restore(_part(arrays, f"features.{length}."))
+
+
+def _from_line(rejections: list[Rejection], first: int) -> list[Rejection]:
+    """The same with lines counted from `first` on."""
+    return [msgspec.structs.replace(found, line=found.line + first) for found in rejections]
 
 
 def _part(arrays: Mapping[str, NDArray[np.generic]], prefix: str) -> Arrays:

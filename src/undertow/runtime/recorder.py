@@ -89,6 +89,18 @@ class SymbolRecorder:
         """Whether the book waits for a REST snapshot."""
         return self._pipeline.sampler.book.needs_snapshot
 
+    def is_synced(self) -> bool:
+        """Whether the book is exact."""
+        return self._pipeline.sampler.is_synced
+
+    def trusts_enough(self) -> bool:
+        """Whether the levels that are sampled lie inside the range of the newest snapshot."""
+        return self._pipeline.sampler.trusts(self._settings.l2_levels)
+
+    def missing_trades(self) -> list[tuple[int, int]]:
+        """Ranges of aggregate trade ids that were skipped and have not come."""
+        return self._pipeline.sampler.missing("aggtrades")
+
     def newest_event_ns(self) -> int:
         """Newest event time folded; 0 before the first."""
         return self._pipeline.sampler.newest_ns

@@ -5,14 +5,20 @@ import time
 from collections.abc import Callable
 
 import msgspec
+from aiolimiter import AsyncLimiter
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-__all__ = ["Connection", "open_connection", "stream_of", "wait_for_change"]
+__all__ = ["Connection", "OnMessage", "open_connection", "stream_of", "wait_for_change"]
+
+OnMessage = Callable[[bytes | None, bytes], None]
+"""Called with the stream named in the wrapper, or None, and the whole message."""
 
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _PREFIX = b'{"stream":"'
 _SHUTDOWN_STREAM = b"!serverShutdown"
 _NO_STATUS = 1005
+_MESSAGES, _MESSAGE_WINDOW_S = 2, 1.0
+"""Requests a second on one socket; spot closes it after five, pongs included."""
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -52,13 +58,17 @@ def _envelope(frame: bytes) -> _Envelope | None:
 
 
 class Connection(WSListener):
-    """A socket and its subscriptions. Frames go to `on_frame`; `changed` is set when its state changes.
+    """A socket and its subscriptions. Messages go to `on_frame`; `changed` is set when its state changes.
 
     Times are those of the monotonic clock [s].
     """
 
-    def __init__(self, on_frame: Callable[[bytes], None], changed: asyncio.Event) -> None:
+    def __init__(self, on_frame: OnMessage, changed: asyncio.Event, url: str = "", number: int = 0) -> None:
         super().__init__()
+        self.url = url
+        self.number = number
+        """Tells connections apart."""
+        self.messages = AsyncLimiter(_MESSAGES, _MESSAGE_WINDOW_S)
         self._on_frame = on_frame
         self._changed = changed
         self._fragments: list[bytes] = []
@@ -70,6 +80,8 @@ class Connection(WSListener):
         self.last_data_s = self.opened_s
         self.last_seen_s: dict[bytes, float] = {}
         """Stream → when its last frame came."""
+        self.longest_pause_s: dict[bytes, float] = {}
+        """Stream → longest time between two of its frames."""
         self.acknowledged = 0
         self.refusals: list[str] = []
         """Error replies of the exchange to our requests."""
@@ -126,7 +138,7 @@ class Connection(WSListener):
             self._retire_announced()
             stream = None
         self._note_data(stream)
-        self._on_frame(message)
+        self._on_frame(stream, message)
 
     def _is_reply(self, message: bytes) -> bool:
         """Take note of a reply or a bare notice about the connection; True for a reply."""
@@ -147,8 +159,11 @@ class Connection(WSListener):
         now_s = time.monotonic()
         self.last_data_s = now_s
         if stream is not None:
-            if stream not in self.last_seen_s:
+            before_s = self.last_seen_s.get(stream)
+            if before_s is None:
                 self._changed.set()
+            elif now_s - before_s > self.longest_pause_s.get(stream, 0.0):
+                self.longest_pause_s[stream] = now_s - before_s
             self.last_seen_s[stream] = now_s
             if self.first_data_s is None:
                 self.first_data_s = now_s
@@ -205,7 +220,7 @@ async def wait_for_change(changed: asyncio.Event, timeout_s: float) -> None:
 
 
 async def open_connection(
-    url: str, on_frame: Callable[[bytes], None], changed: asyncio.Event, timeout_s: float
+    url: str, on_frame: OnMessage, changed: asyncio.Event, timeout_s: float, number: int = 0
 ) -> Connection:
     """Connect; raises OSError, TimeoutError or picows.WSError.
 
@@ -214,7 +229,7 @@ async def open_connection(
     """
     async with asyncio.timeout(timeout_s):
         _, connection = await ws_connect(
-            lambda: Connection(on_frame, changed),
+            lambda: Connection(on_frame, changed, url, number),
             url,
             websocket_handshake_timeout=timeout_s,
             enable_auto_ping=True,

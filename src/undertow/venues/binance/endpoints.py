@@ -54,6 +54,8 @@ class Endpoints:
     messages_per_second: int
     """Messages a client may send on one socket per second before it is disconnected."""
     streams_per_connection: int = 1024
+    other_websockets: tuple[str, ...] = ()
+    """Base URLs that serve the same sockets from elsewhere, for redundant connections."""
 
     def depth_weight(self, limit: int) -> int:
         """Request weight of a depth snapshot of `limit` levels."""
@@ -107,6 +109,7 @@ _SPOT = Endpoints(
     snapshot_levels=5000,
     weight_per_minute=6000,
     messages_per_second=5,
+    other_websockets=("wss://stream.binance.com:443", "wss://data-stream.binance.vision"),
 )
 
 VENUES = (_USDM.venue, _SPOT.venue, "sim")
@@ -133,7 +136,8 @@ def endpoints_for(venue: str, url: str | None = None) -> Endpoints:
     scheme, separator, rest = url.rstrip("/").partition("://")
     if scheme not in {"http", "https"} or not separator or not rest:
         raise InputError(f"--url {url!r} is no address; write it like http://127.0.0.1:8080")
-    return replace(base, rest=f"{scheme}://{rest}", websocket=f"{scheme.replace('http', 'ws')}://{rest}")
+    websocket = f"{scheme.replace('http', 'ws')}://{rest}"
+    return replace(base, rest=f"{scheme}://{rest}", websocket=websocket, other_websockets=())
 
 
 def stream_names(
@@ -171,10 +175,13 @@ def rest_path(endpoints: Endpoints, name: str) -> str:
     return f"{endpoints.rest_prefix}/{name}"
 
 
-def websocket_url(endpoints: Endpoints, category: str) -> str:
+def websocket_url(endpoints: Endpoints, category: str, copy: int = 0) -> str:
     """URL of the combined-stream socket of a category; streams are subscribed to after connecting.
+
+    Redundant connections (`copy` > 0) go to other hosts where the market has any.
 
     >>> websocket_url(endpoints_for("binance-usdm"), "market")
     'wss://fstream.binance.com/market/stream'
     """
-    return endpoints.websocket + endpoints.routes[category]
+    bases = (endpoints.websocket, *endpoints.other_websockets)
+    return bases[copy % len(bases)] + endpoints.routes[category]

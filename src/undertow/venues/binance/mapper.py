@@ -137,6 +137,8 @@ class BinanceMapper:
         if isinstance(message, messages.Watermark):
             batch.kind[row] = EventKind.WATERMARK
             batch.event_ns[row] = to_nanoseconds(message.T)
+        elif isinstance(message, messages.Audit):
+            batch.kind[row] = EventKind.AUDIT
         elif isinstance(message, messages.Disconnect):
             batch.kind[row] = EventKind.DISCONNECT
             batch.first_id[row] = _DISCONNECT_STREAMS.get(message.category, 3)

@@ -4,6 +4,7 @@ import msgspec
 
 __all__ = [
     "KNOWN_FIELDS",
+    "Audit",
     "Disconnect",
     "ForceOrder",
     "KlineMessage",
@@ -25,6 +26,7 @@ KNOWN_FIELDS: dict[str, frozenset[str]] = {
     "serverShutdown": frozenset({"e", "E"}),
     "disconnect": frozenset({"e", "category", "reason"}),
     "watermark": frozenset({"e", "T"}),
+    "audit": frozenset({"e"}),
 }
 """Fields we know of each event type; any other is counted and reported."""
 
@@ -113,7 +115,12 @@ class Watermark(msgspec.Struct, frozen=True, tag_field="e", tag="watermark"):
     T: int
 
 
-Message = MarkPriceUpdate | ForceOrder | KlineMessage | ServerShutdown | Disconnect | Watermark
+# {"stream":"!undertow","data":{"e":"audit"}}
+class Audit(msgspec.Struct, frozen=True, tag_field="e", tag="audit"):
+    """Our own mark in the journal: the snapshot that comes next is for comparing the book with."""
+
+
+Message = MarkPriceUpdate | ForceOrder | KlineMessage | ServerShutdown | Disconnect | Watermark | Audit
 
 
 class _Wrapper(msgspec.Struct, frozen=True):

@@ -160,6 +160,11 @@ class BinanceRest:
         parameters = {"symbol": symbol, "limit": str(levels)}
         return await self._get("depth", parameters, self.endpoints.depth_weight(levels), _check_book)
 
+    async def aggregate_trades(self, symbol: str, *, from_id: int, limit: int = 1000) -> Answer:
+        """Aggregate trades from an id on, at most 1000."""
+        parameters = {"symbol": symbol, "fromId": str(from_id), "limit": str(limit)}
+        return await self._get("aggTrades", parameters, 20)
+
     async def _get(
         self,
         name: str,

@@ -1,0 +1,89 @@
+"""One symbol under collection: its recorder, and what the collector knows of it."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from undertow.market.instruments import Instrument
+
+__all__ = ["AUDIT_FRAME", "Recorder", "Track", "control_frame", "wrapped"]
+
+AUDIT_FRAME = b'{"stream":"!undertow","data":{"e":"audit"}}'
+"""The mark before a snapshot that is fetched for comparing the book with."""
+
+
+class Recorder(Protocol):
+    """What becomes of the frames of one symbol."""
+
+    @property
+    def instrument(self) -> Instrument:
+        """What is recorded."""
+
+    def record(self, receive_ns: int, frame: bytes) -> None:
+        """Append to the journal and to the block to be processed."""
+
+    def process(self) -> None:
+        """Fold everything recorded so far."""
+
+    def needs_snapshot(self) -> bool:
+        """The book has no usable snapshot: fetch one and record its body."""
+
+    def is_synced(self) -> bool:
+        """The book is exact."""
+
+    def trusts_enough(self) -> bool:
+        """The levels that are sampled lie inside the range of the newest snapshot."""
+
+    def missing_trades(self) -> list[tuple[int, int]]:
+        """Ranges of aggregate trade ids that were skipped and have not come."""
+
+    def newest_event_ns(self) -> int:
+        """Newest event time folded so far; 0 before the first."""
+
+    def close(self) -> None:
+        """Write out what is open."""
+
+
+@dataclass(slots=True)
+class Track:
+    """A recorder and what we know of its symbol. Times are those of the monotonic clock [s]."""
+
+    recorder: Recorder
+    pending: int = 0
+    last_frame_s: float = 0.0
+    newest_ns: int = 0
+    """Newest event time seen in a frame of the exchange."""
+    newest_at_s: float = 0.0
+    watermark_ns: int = 0
+    watermark_at_s: float = 0.0
+    depth_is_flowing: bool = False
+    is_fetching: bool = False
+    snapshot_due_s: float = 0.0
+    snapshot_pause_s: float = 0.0
+    audit_due_s: float = 0.0
+    streams: set[str] = field(default_factory=set)
+
+    @property
+    def symbol(self) -> str:
+        """Its name."""
+        return self.recorder.instrument.symbol
+
+
+def control_frame(message: msgspec.Struct) -> bytes:
+    """A line of our own for the journal.
+
+    >>> from undertow.venues.binance.messages import Watermark
+    >>> control_frame(Watermark(T=1770123456789))
+    b'{"stream":"!undertow","data":{"e":"watermark","T":1770123456789}}'
+    """
+    return msgspec.json.encode({"stream": "!undertow", "data": message})
+
+
+def wrapped(symbol: str, suffix: str, body: bytes) -> bytes:
+    """A REST answer as a frame of a stream of our own.
+
+    >>> wrapped("BTCUSDT", "aggTrades", b"[]")
+    b'{"stream":"btcusdt@aggTrades","data":[]}'
+    """
+    return b'{"stream":"%s@%s","data":%s}' % (symbol.lower().encode(), suffix.encode(), body.strip())

@@ -1,0 +1,71 @@
+"""Aggregate trades as REST gives them: rows for the lake, exact in ticks and lots."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from undertow.errors import VenueError
+from undertow.market.columns import TRADE_SOURCES, TradeColumns
+from undertow.market.instruments import Instrument, Scale
+from undertow.market.time import to_nanoseconds
+
+__all__ = ["REPAIR_STREAM", "parse_aggregate_trades"]
+
+REPAIR_STREAM = b'@aggTrades","data":'
+"""What the journal line of such an answer contains, and no line of the exchange's streams does."""
+
+
+# {"a":26129,"p":"0.01633102","q":"4.70443515","nq":"4.7","f":27781,"l":27781,"T":1498793709153,"m":true}
+class _Row(msgspec.Struct, frozen=True):
+    a: int
+    p: str
+    q: str
+    f: int
+    l: int  # noqa: E741 - the wire's name
+    T: int
+    m: bool
+
+
+_decoder = msgspec.json.Decoder(list[_Row])
+
+
+def parse_aggregate_trades(body: bytes, instrument: Instrument, receive_ns: int) -> TradeColumns:
+    """Rows of an `aggTrades` answer. They came late by their nature, so they take part in no live fold.
+
+    Raises VenueError where the body is no such answer or a value does not lie on the instrument's steps.
+    """
+    try:
+        rows = _decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise VenueError(f"{instrument.venue}: not an answer of aggTrades ({error})") from error
+    return TradeColumns(
+        event_ns=_integers([to_nanoseconds(row.T) for row in rows]),
+        receive_ns=np.full(len(rows), receive_ns, np.int64),
+        trade_id=_integers([row.a for row in rows]),
+        first_trade_id=_integers([row.f for row in rows]),
+        last_trade_id=_integers([row.l for row in rows]),
+        price_ticks=_counts([row.p for row in rows], instrument.price, instrument),
+        quantity_lots=_counts([row.q for row in rows], instrument.quantity, instrument),
+        is_buyer_maker=np.array([row.m for row in rows], np.bool_),
+        order_type=np.zeros(len(rows), np.uint8),
+        is_late=np.ones(len(rows), np.bool_),
+        source=np.full(len(rows), TRADE_SOURCES.index("rest"), np.uint8),
+    )
+
+
+def _integers(values: Sequence[int]) -> NDArray[np.int64]:
+    return np.array(values, np.int64)
+
+
+def _counts(texts: Sequence[str], scale: Scale, instrument: Instrument) -> NDArray[np.int64]:
+    counts = []
+    for text in texts:
+        count, rest = divmod(Decimal(text) * scale.divisor, scale.units)
+        if rest:
+            step = f"{scale.units}e-{scale.digits}"
+            raise VenueError(f"{instrument.venue} {instrument.symbol}: {text} is no multiple of {step}")
+        counts.append(int(count))
+    return _integers(counts)

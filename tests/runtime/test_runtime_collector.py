@@ -16,6 +16,7 @@ from undertow.market.instruments import Instrument
 from undertow.runtime.collection import collect, resolve_instruments
 from undertow.runtime.collector import Collector, CollectorSettings
 from undertow.runtime.snapshots import SnapshotSettings
+from undertow.runtime.track import RecorderStatus
 from undertow.venues.binance.instruments import known_instrument
 from undertow.venues.binance.rest import BinanceRest, RefusedError
 from undertow.venues.feeding import FeedSettings
@@ -68,6 +69,9 @@ class ListRecorder:
 
     def missing_trades(self) -> list[tuple[int, int]]:
         return []
+
+    def status(self) -> RecorderStatus:
+        return RecorderStatus("synced", None, 0, 0, 0, 0, 0, 0, 0, 0)
 
     def newest_event_ns(self) -> int:
         stamps = [msgspec.json.decode(frame)["data"]["E"] for frame in self.frames if b'"E":17' in frame]

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from undertow.market.instruments import Instrument
     from undertow.runtime.collection import Collected
+    from undertow.runtime.collector import CollectorSettings, Progress
+    from undertow.runtime.health import Health
     from undertow.runtime.track import Recorder
     from undertow.venues.binance.endpoints import Endpoints
     from undertow.venues.feeding import FeedSettings
@@ -51,15 +54,34 @@ def collect(
     rollover: Annotated[
         float, typer.Option(help="Hours after which a connection is replaced by a new one.", min=0.001)
     ] = 23.0 + 50.0 / 60.0,
+    connections: Annotated[
+        int,
+        typer.Option(help="Sockets that carry each stream; with 2 either may fail unnoticed.", min=1, max=4),
+    ] = 2,
+    quiet: Annotated[
+        float | None,
+        typer.Option(help="Seconds of silence after which bars close on a timer; 0: never.", min=0),
+    ] = None,
+    audit_every: Annotated[
+        float, typer.Option(help="Seconds between comparisons of each book with REST; 0: never.", min=0)
+    ] = 60.0,
+    repair: Annotated[bool, typer.Option(help="Ask REST for trades that the streams skipped.")] = True,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Serve /metrics, /healthz and /readyz on loopback; 0: any port.")
+    ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Record live market data: every frame to the journal, and from it the tables of the lake.
 
-    Reconnects, resynchronises books and replaces ageing connections by itself; what was missed is a gap in
-    the tables. Ends after --duration, or on Ctrl-C, with everything written.
+    Reconnects, resynchronises books, replaces ageing connections, asks for what was skipped and audits the
+    books by itself; what was missed all the same is a gap in the tables. Ends after --duration, or on Ctrl-C,
+    with everything written.
     """
     from undertow.cli.logs import configure_logs
+    from undertow.runtime.collector import CollectorSettings
+    from undertow.runtime.repair import RepairSettings
+    from undertow.runtime.snapshots import SnapshotSettings
     from undertow.venues.binance.endpoints import endpoints_for
     from undertow.venues.binance.instruments import DEFAULT_SYMBOLS
     from undertow.venues.feeding import FeedSettings
@@ -67,18 +89,24 @@ def collect(
     configure_logs(log_level)
     endpoints = endpoints_for(venue, url)
     feed_settings = FeedSettings(
-        heartbeat_s=heartbeat, rollover_s=rollover * 3600, end_on_going_away=until_closed
+        copies=connections,
+        heartbeat_s=heartbeat,
+        rollover_s=rollover * 3600,
+        end_on_going_away=until_closed,
+    )
+    usual_quiet_s = _SIMULATION_QUIET_S if endpoints.venue == "sim" else CollectorSettings().quiet_s
+    settings = CollectorSettings(
+        quiet_s=usual_quiet_s if quiet is None else quiet or None,
+        snapshots=SnapshotSettings(audit_every_s=audit_every or None),
+        repair=RepairSettings() if repair else None,
+    )
+    kinds = _split(streams, upper=False) or tuple(
+        kind for kind in _REGULAR_KINDS if kind in endpoints.streams
     )
     began_s = time.monotonic()
-    collected = _run(
-        endpoints,
-        _split(symbols) or DEFAULT_SYMBOLS,
-        _split(streams, upper=False) or tuple(kind for kind in _REGULAR_KINDS if kind in endpoints.streams),
-        lake,
-        journal,
-        duration,
-        feed_settings,
-    )
+    with _metrics(endpoints.venue, metrics_port) as health:
+        job = _Job(endpoints, _split(symbols) or DEFAULT_SYMBOLS, kinds, lake, journal, duration, health)
+        collected = _run(job, settings, feed_settings)
     _report(collected, venue, lake, time.monotonic() - began_s, as_json=as_json)
 
 
@@ -88,39 +116,59 @@ def _split(text: str | None, *, upper: bool = True) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name.upper() if upper else name) for name in names if name))
 
 
-def _run(
-    endpoints: "Endpoints",
-    symbols: tuple[str, ...],
-    kinds: tuple[str, ...],
-    lake: Path,
-    journal: Path,
-    duration_s: float | None,
-    feed_settings: "FeedSettings",
-) -> "Collected":
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What to collect, and where to."""
+
+    endpoints: "Endpoints"
+    symbols: tuple[str, ...]
+    kinds: tuple[str, ...]
+    lake: Path
+    journal: Path
+    duration_s: float | None
+    health: "Health"
+
+
+def _run(job: _Job, settings: "CollectorSettings", feed_settings: "FeedSettings") -> "Collected":
     import asyncio
     import sys
 
     from undertow.runtime.collection import collect as collect_live
-    from undertow.runtime.collector import CollectorSettings
 
-    quiet_s = _SIMULATION_QUIET_S if endpoints.venue == "sim" else CollectorSettings().quiet_s
     with (
         _progress(enabled=sys.stderr.isatty()) as on_progress,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
         return runner.run(
             collect_live(
-                endpoints,
-                symbols,
-                kinds,
-                _recorder_factory(lake, journal, kinds),
-                duration_s=duration_s,
-                settings=CollectorSettings(quiet_s=quiet_s),
+                job.endpoints,
+                job.symbols,
+                job.kinds,
+                _recorder_factory(job.lake, job.journal, job.kinds),
+                duration_s=job.duration_s,
+                settings=settings,
                 feed_settings=feed_settings,
                 on_progress=on_progress,
-                keep_exchange_info=_keeper(journal / endpoints.venue / "exchangeInfo.json"),
+                health=job.health,
+                keep_exchange_info=_keeper(job.journal / job.endpoints.venue / "exchangeInfo.json"),
             )
         )
+
+
+@contextlib.contextmanager
+def _metrics(venue: str, port: int | None) -> Iterator["Health"]:
+    """The health of this collection, served to Prometheus where a port is given."""
+    from undertow.runtime.health import Health
+
+    health = Health(venue)
+    if port is None:
+        yield health
+        return
+    from undertow.monitor.metrics_server import MetricsServer
+
+    with MetricsServer(lambda: [health.snapshot()], port=port) as server:
+        typer.echo(f"metrics: {server.url}/metrics", err=True)
+        yield health
 
 
 def _loop_factory() -> Callable[[], "asyncio.AbstractEventLoop"] | None:
@@ -160,16 +208,18 @@ def _keeper(path: Path) -> Callable[[bytes], None]:
 
 
 @contextlib.contextmanager
-def _progress(*, enabled: bool) -> Iterator[Callable[[Mapping[str, int]], None] | None]:
-    """A line on the terminal that shows the counters; None where nobody looks."""
+def _progress(*, enabled: bool) -> Iterator["Progress | None"]:
+    """A table on the terminal that shows how the collection is; None where nobody looks."""
     if not enabled:
         yield None
         return
     from rich.console import Console
     from rich.live import Live
 
+    from undertow.monitor.live_view import render
+
     with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
-        yield lambda counters: live.update(progress_line(counters), refresh=True)
+        yield lambda health, _: live.update(render(health.snapshot()), refresh=True)
 
 
 def progress_line(counters: Mapping[str, int]) -> str:

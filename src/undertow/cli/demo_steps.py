@@ -112,7 +112,7 @@ def _record(
                 open_recorder,
                 settings=settings,
                 feed_settings=FeedSettings(end_on_going_away=True),
-                on_progress=lambda counters: tell(f"{counters.get('frames', 0):,} frames"),
+                on_progress=lambda _, counters: tell(f"{counters.get('frames', 0):,} frames"),
             )
         )
     if done.alarms:

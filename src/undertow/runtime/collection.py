@@ -9,6 +9,7 @@ import structlog
 from undertow.errors import InputError, VenueError
 from undertow.market.instruments import Instrument
 from undertow.runtime.collector import Collector, CollectorSettings, Progress
+from undertow.runtime.health import Health
 from undertow.runtime.track import Recorder
 from undertow.venues.binance.endpoints import Endpoints, stream_names
 from undertow.venues.binance.instruments import (
@@ -69,6 +70,7 @@ async def collect(
     settings: CollectorSettings | None = None,
     feed_settings: FeedSettings | None = None,
     on_progress: Progress | None = None,
+    health: Health | None = None,
     keep_exchange_info: Callable[[bytes], None] = lambda _: None,
 ) -> Collected:
     """Look up the instruments, open a recorder for each, and collect until the end, a signal or the duration.
@@ -95,6 +97,7 @@ async def collect(
             feed_settings=feed_settings,
             clock=clock,
             on_progress=on_progress,
+            health=health,
         )
         counters = await collector.run(duration_s)
     return Collected(tuple(instruments), counters, tuple(collector.alarms))

@@ -13,6 +13,8 @@ from typing import Protocol
 import structlog
 
 from undertow.market.time import MILLISECOND_NS, SECOND_NS
+from undertow.runtime.health import Health
+from undertow.runtime.observer import Observer
 from undertow.runtime.repair import RepairSettings, TradeRepairer
 from undertow.runtime.snapshots import SnapshotKeeper, SnapshotSettings
 from undertow.runtime.track import Recorder, Track, control_frame
@@ -27,7 +29,7 @@ __all__ = ["Collector", "CollectorSettings", "Companion", "Progress"]
 
 log = structlog.get_logger(__name__)
 
-Progress = Callable[[Mapping[str, int]], None]
+Progress = Callable[[Health, Mapping[str, int]], None]
 
 
 class Companion(Protocol):
@@ -69,6 +71,7 @@ class Collector:
         feed_settings: FeedSettings | None = None,
         clock: ReceiveClock | None = None,
         on_progress: Progress | None = None,
+        health: Health | None = None,
     ) -> None:
         self.settings = settings or CollectorSettings()
         self.alarms: list[str] = []
@@ -84,9 +87,12 @@ class Collector:
         self.feed = Feed(endpoints, streams, self, feed_settings, self._clock)
         self._keeper = SnapshotKeeper(rest, self.record_with, self._counters, self.settings.snapshots)
         repair = self.settings.repair if "trades" in kinds else None
-        self._repairer = repair and TradeRepairer(
-            rest, self.record_with, self._counters, self.on_alarm, repair
+        self._repairer = (
+            TradeRepairer(rest, self.record_with, self._counters, self.on_alarm, repair) if repair else None
         )
+        self.health = health or Health(endpoints.venue)
+        self._observer = Observer(self.health, endpoints, self.feed, rest)
+        self._observer.expect(self.tracks)
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._failure: BaseException | None = None
@@ -172,6 +178,8 @@ class Collector:
             track = next(iter(self._tracks.values()))
         elif stream is not None and b"@depth" in stream:
             track.depth_is_flowing = True
+        if stream is not None:
+            self._observer.note(stream, receive_ns, frame)
         track.last_frame_s = time.monotonic()
         self._record(track, receive_ns, frame)
 
@@ -190,6 +198,8 @@ class Collector:
             track.recorder.record(receive_ns, frame.replace(b"\n", b" ") if b"\n" in frame else frame)
         except Exception as error:  # noqa: BLE001 - raised again by `run`; the socket must not swallow it
             self._fail(error)
+        if not track.pending:
+            track.oldest_pending_ns = receive_ns
         track.pending += 1
         if track.pending >= self.settings.process_frames:
             self._wake.set()
@@ -205,6 +215,7 @@ class Collector:
             lost = track.streams & streams
             if not lost:
                 continue
+            self.health.note_interruption([stream.encode() for stream in lost])
             if any("@depth" in stream for stream in lost):
                 track.depth_is_flowing = False
             self._record(track, receive_ns, frame)
@@ -213,6 +224,7 @@ class Collector:
     def on_alarm(self, message: str) -> None:
         """Say it once in the log and keep it for the summary."""
         self.alarms.append(message)
+        self.health.alarm(message)
         log.warning("alarm", message=message)
 
     async def _work(self, group: asyncio.TaskGroup, beside: Sequence[asyncio.Task[None]]) -> None:
@@ -224,9 +236,11 @@ class Collector:
             await wait_for_change(self._wake, self.settings.process_every_s)
             self._forgive_delay(now() - due_s, now())
             self._advance(group, now())
-            if self._on_progress is not None and now() >= progress_due_s:
+            if now() >= progress_due_s:
                 progress_due_s = now() + self.settings.progress_every_s
-                self._on_progress(self.counters)
+                self._observer.tick(self.tracks, self.counters)
+                if self._on_progress is not None:
+                    self._on_progress(self.health, self.counters)
         for task in beside:
             task.cancel()
         self._keeper.cancel()
@@ -251,6 +265,7 @@ class Collector:
     def _process(self, track: Track) -> None:
         track.pending = 0
         track.recorder.process()
+        self.health.symbol(track.symbol).note_written(self._clock() - track.oldest_pending_ns)
         newest_ns = track.recorder.newest_event_ns()
         if newest_ns > max(track.newest_ns, track.watermark_ns):
             track.newest_ns, track.newest_at_s = newest_ns, track.last_frame_s

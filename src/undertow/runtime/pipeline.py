@@ -78,6 +78,8 @@ class Pipeline:
         self._engines = {length: FeatureEngine(FEATURES, length) for length in settings.timeframes_ns}
         self._lake = lake
         self._ledger = Ledger(instrument)
+        self.last_price: float | None = None
+        """Of the newest flow trade."""
         self.on_bars = on_bars
 
     def fold(self, lines: bytes) -> list[Rejection]:
@@ -154,6 +156,8 @@ class Pipeline:
                 lake.append("features", to_arrow(instrument, block), timeframe_name(length))
                 counts.bars[length] += len(block)
         flow = sampled.trades[self.settings.flow]
+        if len(flow):
+            self.last_price = instrument.price.to_float(int(flow.price_ticks[-1]))
         late_ns = flow.event_ns[flow.is_late & (flow.order_type == 0)]
         if len(late_ns):
             amend_late_counts(lake, late_ns, sampled.late_closed_ns, self.settings.timeframes_ns)

@@ -16,6 +16,7 @@ from undertow.lake.writer import LakeWriter
 from undertow.market.instruments import Instrument
 from undertow.market.time import HOUR_NS, MINUTE_NS
 from undertow.runtime.pipeline import OnBars, Pipeline
+from undertow.runtime.track import RecorderStatus
 
 __all__ = ["SymbolRecorder"]
 
@@ -100,6 +101,22 @@ class SymbolRecorder:
     def missing_trades(self) -> list[tuple[int, int]]:
         """Ranges of aggregate trade ids that were skipped and have not come."""
         return self._pipeline.sampler.missing("aggtrades")
+
+    def status(self) -> RecorderStatus:
+        """How things stand, for people."""
+        counts, sampler = self._pipeline.counts, self._pipeline.sampler
+        return RecorderStatus(
+            book=sampler.book.status.name.lower(),
+            last_price=self._pipeline.last_price,
+            gaps=counts.gaps,
+            resyncs=max(0, sampler.book.snapshot_count - 1),
+            duplicates=sampler.duplicate_count,
+            snapshots=sampler.book.snapshot_count,
+            repaired_trades=counts.repaired_trades,
+            audits=counts.audits,
+            audited_levels=counts.audited_levels,
+            matched_levels=counts.matched_levels,
+        )
 
     def newest_event_ns(self) -> int:
         """Newest event time folded; 0 before the first."""

@@ -1,16 +1,31 @@
 """One symbol under collection: its recorder, and what the collector knows of it."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from undertow.market.instruments import Instrument
 
-__all__ = ["AUDIT_FRAME", "Recorder", "Track", "control_frame", "wrapped"]
+__all__ = ["AUDIT_FRAME", "Recorder", "RecorderStatus", "Track", "control_frame", "wrapped"]
 
 AUDIT_FRAME = b'{"stream":"!undertow","data":{"e":"audit"}}'
 """The mark before a snapshot that is fetched for comparing the book with."""
+
+
+class RecorderStatus(NamedTuple):
+    """Counts of one symbol since the recorder was opened, and the state of its book."""
+
+    book: str
+    last_price: float | None
+    gaps: int
+    resyncs: int
+    duplicates: int
+    snapshots: int
+    repaired_trades: int
+    audits: int
+    audited_levels: int
+    matched_levels: int
 
 
 class Recorder(Protocol):
@@ -38,6 +53,9 @@ class Recorder(Protocol):
     def missing_trades(self) -> list[tuple[int, int]]:
         """Ranges of aggregate trade ids that were skipped and have not come."""
 
+    def status(self) -> RecorderStatus:
+        """How things stand, for people."""
+
     def newest_event_ns(self) -> int:
         """Newest event time folded so far; 0 before the first."""
 
@@ -51,6 +69,8 @@ class Track:
 
     recorder: Recorder
     pending: int = 0
+    oldest_pending_ns: int = 0
+    """Receive time of the oldest frame that waits to be processed."""
     last_frame_s: float = 0.0
     newest_ns: int = 0
     """Newest event time seen in a frame of the exchange."""

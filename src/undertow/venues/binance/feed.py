@@ -81,6 +81,10 @@ class Feed:
             for connection in self._open.values():
                 connection.abort("the feed was abandoned")
 
+    def connections(self) -> list[tuple[Line, Connection]]:
+        """The newest socket of every line."""
+        return [(line, line.connection) for line in self._lines if line.connection is not None]
+
     def stop(self) -> None:
         """Close every socket with a handshake; `run` returns when they are closed."""
         self._stopping.set()
@@ -172,7 +176,7 @@ class Feed:
             raise _Lost(f"{line.url}: {str(error) or type(error).__name__}") from error
         self.counters["connections"] += 1
         self._open = {n: known for n, known in self._open.items() if not known.has_ended}
-        self._open[number] = connection
+        self._open[number] = line.connection = connection
         for stream in line.streams:
             self.arbiter.join(number, stream.encode())
         await self._request(connection, "SUBSCRIBE", line.streams)

@@ -20,6 +20,8 @@ class Line:
     """Stream → silence after which something is wrong; streams that may be silent are not in it."""
     url: str
     copy: int = 0
+    connection: Connection | None = None
+    """Its newest socket."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     rollover_at_s: float = 0.0
     is_overlapping: bool = False

@@ -1,0 +1,89 @@
+"""What the collector tells the health of a collection, once for each frame and once a second."""
+
+from collections.abc import Mapping, Sequence
+
+from undertow.runtime.health import ConnectionReport, Health, StreamExpectation
+from undertow.runtime.track import Track
+from undertow.venues.binance.endpoints import Endpoints
+from undertow.venues.binance.feed import Feed
+from undertow.venues.binance.rest import BinanceRest
+
+__all__ = ["Observer", "event_ms_of"]
+
+_EVENT_KEY = b'"E":'
+_HEAD = 200
+
+
+def event_ms_of(frame: bytes) -> int:
+    """The event time that a frame states near its beginning [Unix ms]; 0 where it states none.
+
+    >>> event_ms_of(b'{"stream":"s@aggTrade","data":{"e":"aggTrade","E":1672515782136,"s":"S"}}')
+    1672515782136
+    """
+    at = frame.find(_EVENT_KEY, 0, _HEAD)
+    if at < 0:
+        return 0
+    digits = frame[at + len(_EVENT_KEY) : at + len(_EVENT_KEY) + 14].lstrip()[:13]
+    return int(digits) if digits.isdigit() else 0
+
+
+class Observer:
+    """Keeps a `Health` up to date."""
+
+    def __init__(self, health: Health, endpoints: Endpoints, feed: Feed, rest: BinanceRest) -> None:
+        self.health = health
+        self._feed = feed
+        self._rest = rest
+        self._heartbeat_s = feed.settings.heartbeat_s
+        self._kinds = {
+            kind.template.partition("@")[2]: (name, kind.patience) for name, kind in endpoints.streams.items()
+        }
+
+    def expect(self, tracks: Sequence[Track]) -> None:
+        """These streams are being collected."""
+        for track in tracks:
+            for stream in sorted(track.streams):
+                name, patience = self._kinds.get(stream.partition("@")[2], ("other", None))
+                patience_s = None if patience is None else 3.0 * patience * self._heartbeat_s
+                self.health.expect(stream.encode(), track.symbol, StreamExpectation(name, patience_s))
+
+    def note(self, stream: bytes, receive_ns: int, frame: bytes) -> None:
+        """A frame of the exchange came."""
+        self.health.note(stream, receive_ns, event_ms_of(frame), len(frame))
+
+    def tick(self, tracks: Sequence[Track], counters: Mapping[str, int]) -> None:
+        """Bring the slow counters up to date; about once a second."""
+        health = self.health
+        health.reconnects = counters.get("reconnects", 0)
+        health.queue_frames = sum(track.pending for track in tracks)
+        health.rest_weight_used, health.rest_weight_limit = (
+            self._rest.governor.used,
+            self._rest.governor.limit,
+        )
+        health.set_connections(
+            [
+                ConnectionReport(
+                    connection.number,
+                    line.category,
+                    connection.url,
+                    connection.opened_s,
+                    not connection.has_ended,
+                    frozenset(stream.encode() for stream in line.streams),
+                    connection.last_seen_s,
+                    line.copy,
+                )
+                for line, connection in self._feed.connections()
+            ]
+        )
+        for track in tracks:
+            self._note_symbol(track)
+        health.tick()
+
+    def _note_symbol(self, track: Track) -> None:
+        known, status = self.health.symbol(track.symbol), track.recorder.status()
+        known.gaps, known.resyncs, known.duplicates = status.gaps, status.resyncs, status.duplicates
+        known.snapshots, known.repaired_rows = status.snapshots, status.repaired_trades
+        known.book, known.is_book_synced = status.book, status.book == "synced"
+        known.last_price = status.last_price
+        known.audits = status.audits
+        known.audited_levels, known.matching_levels = status.audited_levels, status.matched_levels

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from undertow.cli import collect as command
 from undertow.errors import InputError
 from undertow.market.instruments import Instrument
+from undertow.runtime.track import RecorderStatus
 
 
 class MemoryRecorder:
@@ -26,6 +27,18 @@ class MemoryRecorder:
 
     def needs_snapshot(self) -> bool:
         return False
+
+    def is_synced(self) -> bool:
+        return False
+
+    def trusts_enough(self) -> bool:
+        return True
+
+    def missing_trades(self) -> list[tuple[int, int]]:
+        return []
+
+    def status(self) -> RecorderStatus:
+        return RecorderStatus("none", None, 0, 0, 0, 0, 0, 0, 0, 0)
 
     def newest_event_ns(self) -> int:
         return 0
@@ -70,6 +83,7 @@ def test_collects_and_sums_up(address: str, tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(command, "_recorder_factory", lambda lake, journal, kinds: open_recorder)
     arguments = ["--venue", "sim", "--url", address, "--symbols", "btcusdt, BTCUSDT", "--streams", "trades"]
+    arguments += ["--connections", "1"]
     folders = ["--lake", str(tmp_path / "lake"), "--journal", str(tmp_path / "journal")]
     result = invoke(*arguments, *folders, "--until-closed", "--log-level", "error", "--json")
     summary = msgspec.json.decode(result.stdout)  # type: ignore[attr-defined]

@@ -29,6 +29,8 @@ from undertow.market.time import HOUR_NS, MILLISECOND_NS
 __all__ = ["LakeWriter"]
 
 _BUFFERED_ROWS = 200_000
+_SMALL_TABLES, _SMALL_ROWS = 32, 512
+"""So many tables of fewer rows are put together: each takes far more memory than its rows."""
 _HOUR_MS = HOUR_NS // MILLISECOND_NS
 
 
@@ -60,7 +62,9 @@ class LakeWriter:
         for hour in touched:
             key = HourKey(self.venue, table, self.symbol, timeframe, hour * HOUR_NS)
             inside = rows if len(touched) == 1 else rows.filter(pa.array(hours == hour))
-            self._buffers.setdefault(key, []).append(inside)
+            held = self._buffers.setdefault(key, [])
+            held.append(inside)
+            _compact(held)
         self._buffered_rows += rows.num_rows
         if self._buffered_rows > _BUFFERED_ROWS:
             self.flush()
@@ -171,6 +175,13 @@ class LakeWriter:
                 hours = lake.hours(self.venue, table, self.symbol, name)
                 found += [HourKey(self.venue, table, self.symbol, name, hour) for hour in hours]
         return found
+
+
+def _compact(held: list[pa.Table]) -> None:
+    """Put the small tables at the end of a buffer together, once there are many."""
+    small = next((i for i, table in enumerate(reversed(held)) if table.num_rows >= _SMALL_ROWS), len(held))
+    if small >= _SMALL_TABLES:
+        held[-small:] = [join(held[-small:]).combine_chunks()]
 
 
 def _part_numbers(folder: Path) -> list[int]:

@@ -23,6 +23,7 @@ from undertow.errors import UndertowError
 BENCHES = {
     "book": "the ladder beside SortedDict",
     "replay": "raw lines to book, samples and bars beside cryptofeed, ccxt.pro and orjson + SortedDict",
+    "collect": "live collection of ten busy symbols beside cryptofeed: cost and speed",
     "features": "batch features from the lake beside pandas and polars",
     "lake_encodings": "Parquet as the lake writes it beside pyarrow's defaults",
 }

@@ -10,18 +10,17 @@ import json
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 from aiohttp import web
 
+from undertow.venues.simulated.exchange import Exchange, Settings
 from undertow.venues.simulated.listings import LISTINGS
 from undertow.venues.simulated.market import new_market
 from undertow.venues.simulated.publisher import Publisher
 from undertow.venues.simulated.rest import rest_routes
-from undertow.venues.simulated.exchange import Exchange, Settings
 from undertow.venues.simulated.wire import combined
 
 __all__ = ["ROUTES", "Rendered", "render"]
@@ -31,6 +30,7 @@ _FRAMES_PER_SYMBOL = 500.0
 """A second, at `_BUSY` times the usual activity: 10 depth updates, about 250 quotes and 250 trades."""
 _BUSY = 41.0
 _TICK_MS = 10
+_CLOSE_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class _Server:
         self.sent = 0
 
     async def socket(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(compress=False, autoping=True)
+        socket = web.WebSocketResponse(compress=False, autoping=True, timeout=_CLOSE_TIMEOUT_S)
         await socket.prepare(request)
         routes = [request.match_info["route"]] if "route" in request.match_info else ["public", "market"]
         for route in routes:
@@ -137,13 +137,12 @@ class _Server:
                 at[route] = upto
             if not self.flood:
                 await asyncio.sleep(max(0.0, began_s + self.offset_ms / 1000 - time.monotonic()))
-        for request, socket in self._all():
+        for socket in self._all():  # a client answers once it has read everything before
             await socket.close(code=1001, message=b"over")
         print(json.dumps({"sent": self.sent, "seconds": time.monotonic() - began_s}), flush=True)
 
-    def _all(self) -> Iterator[tuple[web.Request, web.WebSocketResponse]]:
-        seen = {id(socket): (request, socket) for pairs in self.sockets.values() for request, socket in pairs}
-        return iter(seen.values())
+    def _all(self) -> list[web.WebSocketResponse]:
+        return list({id(socket): socket for pairs in self.sockets.values() for _, socket in pairs}.values())
 
     async def _send(self, route: str, data: bytes, count: int) -> None:
         self.sent += count
@@ -152,7 +151,7 @@ class _Server:
         for request, socket in self.sockets[route]:
             if request.transport is not None and not socket.closed:
                 request.transport.write(data)
-                await request.protocol._drain_helper()  # noqa: SLF001 - backpressure without a frame a call
+                await request.protocol._drain_helper()  # what aiohttp awaits after each write of its own
 
 
 async def _serve(rendered: Rendered, clients: int, *, flood: bool) -> None:
@@ -178,7 +177,7 @@ def main(
     rate: Annotated[float, typer.Option()] = 5000.0,
     symbols: Annotated[str, typer.Option()] = ",".join(LISTINGS),
     clients: Annotated[int, typer.Option(help="Sockets that must have subscribed before time starts.")] = 2,
-    flood: Annotated[bool, typer.Option("--flood")] = False,
+    flood: Annotated[bool, typer.Option("--flood")] = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Serve once."""
     rendered = render(symbols.split(","), int(time.time() * 1000) + 20_000, seconds, rate)

@@ -121,6 +121,30 @@ def test_after_all_were_lost_the_stream_begins_anew() -> None:
     assert bench.ids == [10, 4, 5], "a new numbering after maintenance is taken as it is"
 
 
+def test_of_two_connections_that_cut_updates_differently_one_chain_is_followed() -> None:
+    bench = Bench()
+    bench.join(0, 1, stream=DEPTH)
+    first = [(0, 5), (5, 10), (10, 15), (15, 20)]
+    second = [(0, 5), (5, 7), (7, 12), (12, 16), (16, 20)]
+    for pair in zip(first, second, strict=False):
+        for connection, (before, last) in enumerate(pair):
+            bench.arbiter.offer(connection, DEPTH, b"%d-%d" % (before, last), 0.0)
+    assert bench.passed == [b"%d-%d" % pair for pair in first]
+    bench.arbiter.offer(1, DEPTH, b"20-23", 0.0)
+    assert bench.passed[-1] == b"20-23", "where both meet, either goes on"
+
+
+def test_when_the_connection_that_is_followed_ends_the_other_goes_on_with_an_overlap() -> None:
+    bench = Bench()
+    bench.join(0, 1, stream=DEPTH)
+    bench.arbiter.offer(0, DEPTH, b"0-5", 0.0)
+    bench.arbiter.offer(1, DEPTH, b"0-4", 0.0)
+    bench.arbiter.offer(1, DEPTH, b"4-7", 0.0)
+    assert bench.passed == [b"0-5"]
+    bench.arbiter.leave(0)
+    assert bench.passed == [b"0-5", b"4-7"]
+
+
 def test_of_quotes_only_newer_ones_pass_and_none_waits() -> None:
     bench = Bench()
     bench.join(0, 1, stream=TICKER)

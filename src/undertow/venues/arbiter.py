@@ -100,11 +100,11 @@ class Arbiter:
             self._emit(stream, frame)
         elif ids[1] <= known.newest:
             self._offer_late(known, stream, ids, frame)
-        elif known.numbering is Numbering.NEWEST or known.newest < 0 or ids[0] <= known.newest:
+        elif known.numbering is Numbering.NEWEST or known.newest < 0 or ids[0] == known.newest:
             if known.newest < 0:
                 self._pass_over(known, ids[0])
             self._pass(known, stream, ids[1], frame)
-        else:
+        else:  # it leaves a hole, or it is cut differently from what was passed on
             self._hold(known, stream, _Held(*ids, frame, now_s))
 
     def _offer_unnumbered(
@@ -156,9 +156,9 @@ class Arbiter:
         """Pass on what continues the stream, or what no connection can precede any more."""
         while known.held:
             first = known.held[0]
-            may_come = any(-1 < last < first.before for last in known.seen.values())
+            may_come = any(-1 < last < first.last for last in known.seen.values())
             if first.last > known.newest:
-                if first.before > known.newest and may_come and len(known.held) <= _MOST_HELD:
+                if first.before != known.newest and may_come and len(known.held) <= _MOST_HELD:
                     return
                 self._pass_over(known, first.before)
                 known.newest = first.last

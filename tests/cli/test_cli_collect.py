@@ -38,7 +38,7 @@ class MemoryRecorder:
         return []
 
     def status(self) -> RecorderStatus:
-        return RecorderStatus("none", None, 0, 0, 0, 0, 0, 0, 0, 0)
+        return RecorderStatus("none", None, 0, 0, 0, 0, 0, 0, 0, 0, 0, {})
 
     def newest_event_ns(self) -> int:
         return 0

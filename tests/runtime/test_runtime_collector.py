@@ -71,7 +71,7 @@ class ListRecorder:
         return []
 
     def status(self) -> RecorderStatus:
-        return RecorderStatus("synced", None, 0, 0, 0, 0, 0, 0, 0, 0)
+        return RecorderStatus("synced", None, 0, 0, 0, 0, 0, 0, 0, 0, 0, {})
 
     def newest_event_ns(self) -> int:
         stamps = [msgspec.json.decode(frame)["data"]["E"] for frame in self.frames if b'"E":17' in frame]

@@ -91,7 +91,7 @@ class Collector:
             TradeRepairer(rest, self.record_with, self._counters, self.on_alarm, repair) if repair else None
         )
         self.health = health or Health(endpoints.venue)
-        self._observer = Observer(self.health, endpoints, self.feed, rest)
+        self._observer = Observer(self.health, endpoints, self.feed, rest, self.on_alarm)
         self._observer.expect(self.tracks)
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
@@ -241,6 +241,7 @@ class Collector:
                 self._observer.tick(self.tracks, self.counters)
                 if self._on_progress is not None:
                     self._on_progress(self.health, self.counters)
+        self._observer.tick(self.tracks, self.counters)
         for task in beside:
             task.cancel()
         self._keeper.cancel()

@@ -1,6 +1,6 @@
 """What the collector tells the health of a collection, once for each frame and once a second."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from undertow.runtime.health import ConnectionReport, Health, StreamExpectation
 from undertow.runtime.track import Track
@@ -30,8 +30,18 @@ def event_ms_of(frame: bytes) -> int:
 class Observer:
     """Keeps a `Health` up to date."""
 
-    def __init__(self, health: Health, endpoints: Endpoints, feed: Feed, rest: BinanceRest) -> None:
+    def __init__(
+        self,
+        health: Health,
+        endpoints: Endpoints,
+        feed: Feed,
+        rest: BinanceRest,
+        alarm: Callable[[str], None],
+    ) -> None:
         self.health = health
+        self._alarm = alarm
+        self._told: dict[str, set[str]] = {}
+        self._mismatched: dict[str, int] = {}
         self._feed = feed
         self._rest = rest
         self._heartbeat_s = feed.settings.heartbeat_s
@@ -87,3 +97,21 @@ class Observer:
         known.last_price = status.last_price
         known.audits = status.audits
         known.audited_levels, known.matching_levels = status.audited_levels, status.matched_levels
+        wrong = status.mismatched_levels - self._mismatched.get(track.symbol, 0)
+        self._mismatched[track.symbol] = status.mismatched_levels
+        if wrong > 0:
+            self._alarm(
+                f"{track.symbol}: {wrong} levels of the book differed from a fresh snapshot although no "
+                f"update was missing; the book was put right, and the stretch since it was last true is a gap"
+            )
+        self._tell_unknown(track.symbol, status.unknown)
+
+    def _tell_unknown(self, symbol: str, unknown: Mapping[str, int]) -> None:
+        """Say once of each thing that it is not understood: the exchange may have changed its messages."""
+        told = self._told.setdefault(symbol, set())
+        for name in sorted(unknown.keys() - told):
+            told.add(name)
+            self._alarm(
+                f"{symbol}: {name} is not understood; it is kept in the journal, and counted: see whether "
+                f"the exchange has changed its messages"
+            )

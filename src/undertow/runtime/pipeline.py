@@ -22,6 +22,7 @@ from undertow.market.instruments import Instrument
 from undertow.runtime.feature_rows import timeframe_name, to_arrow
 from undertow.runtime.late import amend_late_counts
 from undertow.runtime.ledger import Ledger, audits_to_arrow
+from undertow.venues.binance.frame_row import Reason
 from undertow.venues.binance.mapper import BinanceMapper, Mapped, Rejection
 from undertow.venues.binance.rest_trades import REPAIR_STREAM, parse_aggregate_trades
 
@@ -114,6 +115,14 @@ class Pipeline:
             self._ledger.note_repair("aggtrades", trades, self.sampler.missing("aggtrades"))
             self._write_proofs([])
         self.counts.repaired_trades += len(trades)
+
+    def unknown(self) -> dict[str, int]:
+        """What came and is not understood, by name; the journal has all of it."""
+        counts = self.counts
+        found = {f"event type {name!r}": count for name, count in counts.unknown_types.items()}
+        found |= {f"field {name!r}": count for name, count in counts.unknown_fields.items()}
+        rejected = {Reason(reason): count for reason, count in counts.rejected.items()}
+        return found | {f"frames with {r.name.lower()}": count for r, count in rejected.items()}
 
     def _fold_frames(self, lines: bytes) -> list[Rejection]:
         if not lines:

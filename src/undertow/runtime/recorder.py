@@ -116,6 +116,8 @@ class SymbolRecorder:
             audits=counts.audits,
             audited_levels=counts.audited_levels,
             matched_levels=counts.matched_levels,
+            mismatched_levels=counts.mismatched_levels,
+            unknown=self._pipeline.unknown(),
         )
 
     def newest_event_ns(self) -> int:

@@ -26,6 +26,10 @@ class RecorderStatus(NamedTuple):
     audits: int
     audited_levels: int
     matched_levels: int
+    mismatched_levels: int
+    """Levels that were wrong inside the range that was trusted: the book was resynchronised."""
+    unknown: dict[str, int]
+    """Event types and fields that we do not know, and frames that could not be used, by name."""
 
 
 class Recorder(Protocol):

@@ -6,13 +6,19 @@ BIN := $(VENV)/bin
 export OMP_WAIT_POLICY := PASSIVE
 export UV_FIND_LINKS := $(PIP_FIND_LINKS)
 
-.PHONY: demo test lint bench docs docs-catalogue venv venv-bench venv-docs clean
+.PHONY: demo test soak faults lint bench docs docs-catalogue venv venv-bench venv-docs clean
 
 demo: venv
 	$(BIN)/undertow demo --out demo
 
 test: venv
 	$(BIN)/python -m pytest -n 2
+
+soak: venv
+	$(BIN)/python -m tests.soak.run
+
+faults: venv
+	$(BIN)/python -m pytest -n 2 -m scenario --scenario-table docs/faults.md
 
 lint: venv
 	$(BIN)/ruff check .

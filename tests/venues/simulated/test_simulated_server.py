@@ -97,7 +97,8 @@ def test_snapshot_and_diffs_equal_the_true_book() -> None:
         assert asks == dict(truth["asks"])
         counted = (await at.get("/sim/counters"))["streams"][DEPTH]
         assert counted == {
-            "frames": len(diffs), "dropped": 0, "first_id": diffs[0]["U"], "last_id": diffs[-1]["u"],
+            "frames": len(diffs), "first_id": diffs[0]["U"], "last_id": diffs[-1]["u"], "lost": [],
+            "dropped": 0, "damaged": 0, "duplicated": 0, "inserted": 0,
         }  # fmt: skip
 
     play(scene, duration_s=20.0)

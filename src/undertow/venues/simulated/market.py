@@ -1,7 +1,7 @@
 """One simulated market: its engine and participants, and the record of what happened."""
 
+import math
 import zlib
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from undertow.venues.simulated.history import AggregateHistory
 from undertow.venues.simulated.listings import Listing
 from undertow.venues.simulated.matching import (
     CHANGE_COUNT,
@@ -21,6 +22,7 @@ from undertow.venues.simulated.matching import (
 )
 from undertow.venues.simulated.orderflow import (
     FAIR,
+    START_MS,
     TOP_COUNT,
     FlowState,
     Habits,
@@ -28,6 +30,7 @@ from undertow.venues.simulated.orderflow import (
     new_flow,
     seed_book,
 )
+from undertow.venues.simulated.record import MinuteRecord
 from undertow.venues.simulated.wire import Aggregate, Candle, Mark
 
 __all__ = ["Events", "Market", "new_market"]
@@ -35,8 +38,8 @@ __all__ = ["Events", "Market", "new_market"]
 Integers = NDArray[np.int64]
 
 _MINUTE_MS = 60_000
-_FUNDING_MS = 8 * 60 * _MINUTE_MS
-_KEPT_AGGREGATES = 200_000
+_HOUR_MS = 60 * _MINUTE_MS
+_FUNDING_MS = 8 * _HOUR_MS
 _INDEX_MEMORY = 0.99
 """Weight of the past in the index price, per second."""
 
@@ -62,17 +65,31 @@ class Market:
     rng: np.random.Generator
     now_ms: int
     """Everything before this millisecond has happened."""
-    aggregates: deque[Aggregate] = field(default_factory=lambda: deque(maxlen=_KEPT_AGGREGATES))
+    aggregates: AggregateHistory = field(default_factory=AggregateHistory)
     candles: list[Candle] = field(default_factory=list)
     open_interest_lots: int = 0
     index_ticks: float = 0.0
     funding: list[tuple[int, str, str]] = field(default_factory=list)
     """(time [ms], rate, mark price) of the settled rates."""
     aggregate_count: int = 0
+    minutes: MinuteRecord = field(default_factory=MinuteRecord)
+    """Sums of the aggregates of each minute of the whole run."""
+    still_until_ms: int = 0
+    """Nothing happens before."""
+    trades_to_omit: int = 0
+    """So many of the next trades are told by no aggregate."""
+    omitted_ids: list[int] = field(default_factory=list)
+    """Ids of such trades."""
+    status: str = "TRADING"
+    funding_hours: int = 8
 
     def advance(self, until_ms: int) -> Events:
         """Live until `until_ms`; the changes of levels stay in the book's log for the caller to read."""
         events = Events([], [], [])
+        if self.now_ms < self.still_until_ms:
+            self._stand_still(min(until_ms, self.still_until_ms))
+            if self.now_ms == until_ms:
+                return events
         while not advance(
             self.book, self.flow, self.rng, self.habits, until_ms, self.listing.start_ticks // 4
         ):
@@ -84,12 +101,31 @@ class Market:
         self.now_ms = until_ms
         return events
 
+    def _stand_still(self, until_ms: int) -> None:
+        """Let time pass in which nobody acts; whatever was to happen happens so much later."""
+        self.flow.integers[START_MS] += until_ms - self.now_ms
+        self._pass_seconds(until_ms)
+        self.now_ms = until_ms
+
+    def jump_clock(self, jump_ms: int) -> None:
+        """Move all times from now on."""
+        self.flow.integers[START_MS] += jump_ms
+        self.still_until_ms += jump_ms
+        self.now_ms += jump_ms
+
+    def take_update_id(self) -> int:
+        """A new update id, for a change of no level."""
+        self.book.meta[UPDATE_ID] += 1
+        return self.update_id
+
     def _drain(self, events: Events) -> None:
         """Take trades and tops out of the logs and into the record."""
         meta, integers, tops = self.book.meta, self.flow.integers, self.flow.tops
         trades = self.book.trades[: meta[TRADE_COUNT]].tolist()
         meta[TRADE_COUNT] = 0
         events.trades.extend(trades)
+        if self.trades_to_omit:
+            trades = self._without_omitted(trades)
         for item in self._aggregate(trades):
             events.aggregates.append(item)
             self._remember(item)
@@ -98,6 +134,12 @@ class Market:
             events.tops.extend(tops[1:count].tolist())
             tops[0] = tops[count - 1]
             integers[TOP_COUNT] = 1
+
+    def _without_omitted(self, trades: list[list[int]]) -> list[list[int]]:
+        omitted = trades[: self.trades_to_omit]
+        self.trades_to_omit -= len(omitted)
+        self.omitted_ids.extend(row[0] for row in omitted)
+        return trades[len(omitted) :]
 
     def _aggregate(self, trades: Iterable[list[int]]) -> list[Aggregate]:
         """Put together the fills of one taker at one price."""
@@ -119,6 +161,7 @@ class Market:
 
     def _remember(self, item: Aggregate) -> None:
         self.aggregates.append(item)
+        self.minutes.add(item)
         change = item.lots if item.identity % 2 else -item.lots
         self.open_interest_lots = max(1, self.open_interest_lots + change)
         open_ms = item.time_ms - item.time_ms % _MINUTE_MS
@@ -131,7 +174,7 @@ class Market:
         """Let the index follow the price, and settle funding, at each full second gone by."""
         for second in range(self.now_ms // 1000 + 1, until_ms // 1000 + 1):
             self.index_ticks += (1 - _INDEX_MEMORY) * (self.fair_ticks - self.index_ticks)
-            if second * 1000 % _FUNDING_MS == 0:
+            if second * 1000 % (self.funding_hours * _HOUR_MS) == 0:
                 mark = self.mark(second * 1000)
                 self.funding.append((second * 1000, mark.rate, mark.price))
 
@@ -155,7 +198,8 @@ class Market:
         step = self.listing.instrument.price
         price, index = step.to_float(self.fair_ticks), self.index_ticks * step.units / step.divisor
         rate = min(0.003, max(-0.003, 0.0001 + (price - index) / index))
-        next_ms = (time_ms // _FUNDING_MS + 1) * _FUNDING_MS
+        interval_ms = self.funding_hours * _HOUR_MS
+        next_ms = (time_ms // interval_ms + 1) * interval_ms
         return Mark(time_ms, f"{price:.8f}", f"{index:.8f}", f"{rate:.8f}", next_ms)
 
     def levels(self, side: int, limit: int) -> Integers:
@@ -183,7 +227,25 @@ def _extended(candle: Candle, item: Aggregate) -> Candle:
     )
 
 
-def new_market(listing: Listing, *, seed: int, signal: float, start_ms: int) -> Market:
+def _at_activity(habits: Habits, activity: float) -> Habits:
+    """All that people do happens so many times as often; the number of resting orders stays the same.
+
+    Excitements fade as much faster, and moves are smaller, so that volatility stays the same.
+    """
+    return habits._replace(
+        trade_rate=habits.trade_rate * activity,
+        trade_memory_s=habits.trade_memory_s / activity,
+        jump_rate=habits.jump_rate * activity,
+        jump_memory_s=habits.jump_memory_s / activity,
+        jump_ticks=max(1.0, habits.jump_ticks / math.sqrt(activity)),
+        lean_change_rate=habits.lean_change_rate * activity,
+        place_rate=habits.place_rate * activity,
+        cancel_rate=habits.cancel_rate * activity,
+        spread_change_rate=habits.spread_change_rate * activity,
+    )
+
+
+def new_market(listing: Listing, *, seed: int, signal: float, start_ms: int, activity: float = 1.0) -> Market:
     """A market at its start. It depends on its own symbol and the seed, not on what else is listed."""
     if not 0.0 <= signal <= 1.0:
         raise ValueError(f"signal {signal} is not in [0, 1]")
@@ -195,6 +257,8 @@ def new_market(listing: Listing, *, seed: int, signal: float, start_ms: int) -> 
         trade_lots=float(listing.trade_lots),
         maker_lots=200.0 * listing.order_lots,
     )
+    if activity != 1.0:
+        habits = _at_activity(habits, activity)
     market = Market(
         listing=listing,
         habits=habits,

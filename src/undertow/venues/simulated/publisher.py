@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
 
+from undertow.venues.simulated import spot_wire, wire
 from undertow.venues.simulated.level_text import (
     changed_levels_text,
     levels_text,
@@ -14,19 +15,11 @@ from undertow.venues.simulated.level_text import (
     text_format,
 )
 from undertow.venues.simulated.market import Events, Market
-from undertow.venues.simulated.matching import ASK, BID, CHANGE_COUNT
+from undertow.venues.simulated.matching import ASK, BID, CHANGE_COUNT, UPDATE_ID
 from undertow.venues.simulated.orderflow import LIQUIDATION
-from undertow.venues.simulated.streams import KINDS, StreamKind
-from undertow.venues.simulated.wire import (
-    Aggregate,
-    aggregate_trade,
-    book_ticker,
-    depth_update,
-    force_order,
-    kline,
-    mark_price,
-    trade,
-)
+from undertow.venues.simulated.retick import refine_tick
+from undertow.venues.simulated.streams import KINDS, SPOT_KINDS, StreamKind
+from undertow.venues.simulated.wire import Aggregate, book_ticker, depth_update, force_order, mark_price
 
 __all__ = ["Frame", "Publisher"]
 
@@ -42,6 +35,8 @@ class Frame(NamedTuple):
     first_id: int
     """First and last id that it carries: update ids, trade ids; 0 where it has none."""
     last_id: int
+    previous_id: int = -1
+    """Where the ids of a stream form a chain: the last id before `first_id`; else -1."""
 
 
 @dataclass(slots=True)
@@ -52,6 +47,8 @@ class _DepthCursor:
     """First row of the log not sent yet."""
     last_id: int
     """`u` of the frame before."""
+    owes_empty: bool = False
+    """Whether a delta without levels is to follow."""
 
 
 class Publisher:
@@ -60,8 +57,15 @@ class Publisher:
     Usage: `publisher.open("depth@100ms")`, then `publisher.advance(until_ms)` again and again.
     """
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, *, is_spot: bool = False) -> None:
         self.market = market
+        self.is_spot = is_spot
+        self.ghosts: list[tuple[str, str]] = []
+        """(side, price) of levels that were removed without telling it."""
+        self.silent_until_ms = 0
+        """No stream sends anything before."""
+        self._served = SPOT_KINDS if is_spot else KINDS
+        self._wire = spot_wire if is_spot else wire
         self._prefix = market.listing.symbol.lower() + "@"
         self._kinds: dict[str, StreamKind] = {}
         self._cursors: dict[str, _DepthCursor] = {}
@@ -82,7 +86,7 @@ class Publisher:
         """Begin a stream with what changes from now on."""
         if suffix in self._kinds:
             return
-        kind = KINDS[suffix]
+        kind = self._served[suffix]
         self._kinds[suffix] = kind
         if _is_diff(kind):
             row = int(self.market.book.meta[CHANGE_COUNT])
@@ -110,7 +114,11 @@ class Publisher:
             self._note_liquidation(events.aggregates)
             frames.extend(sorted(self._event_frames(events), key=attrgetter("event_ms")))
             for kind in self._kinds.values():
-                if kind.cadence_ms and boundary_ms % kind.cadence_ms == 0:
+                if (
+                    kind.cadence_ms
+                    and not boundary_ms % kind.cadence_ms
+                    and boundary_ms >= self.silent_until_ms
+                ):
                     frames.extend(self._timed_frames(kind, boundary_ms))
             self._forget_changes()
         return frames
@@ -134,18 +142,26 @@ class Publisher:
     def _event_frames(self, events: Events) -> list[Frame]:
         """Frames of the streams that send with every event."""
         frames = []
-        listing, prefix = self.market.listing, self._prefix
+        listing, prefix, make = self.market.listing, self._prefix, self._wire
         if "trade" in self._kinds:
             for identity, time_ms, ticks, lots, side, _, _ in events.trades:
-                payload = trade(listing, identity, time_ms, ticks, lots, side)
-                frames.append(Frame(time_ms, prefix + "trade", payload, identity, identity))
+                payload = make.trade(listing, identity, time_ms, ticks, lots, side)
+                frames.append(Frame(time_ms, prefix + "trade", payload, identity, identity, identity - 1))
         if "aggTrade" in self._kinds:
             for item in events.aggregates:
-                payload = aggregate_trade(listing, item)
-                frames.append(Frame(item.time_ms, prefix + "aggTrade", payload, item.identity, item.identity))
+                payload = make.aggregate_trade(listing, item)
+                identity = item.identity
+                frames.append(
+                    Frame(item.time_ms, prefix + "aggTrade", payload, identity, identity, identity - 1)
+                )
         if "bookTicker" in self._kinds:
             for time_ms, update_id, *top in events.tops:
-                payload = book_ticker(listing, time_ms, update_id, (top[0], top[1]), (top[2], top[3]))
+                bid, ask = (top[0], top[1]), (top[2], top[3])
+                payload = (
+                    spot_wire.book_ticker(listing, update_id, bid, ask)
+                    if self.is_spot
+                    else book_ticker(listing, time_ms, update_id, bid, ask)
+                )
                 frames.append(Frame(time_ms, prefix + "bookTicker", payload, update_id, update_id))
         return frames
 
@@ -166,14 +182,64 @@ class Publisher:
     def _diff(self, kind: StreamKind, now_ms: int) -> list[Frame]:
         cursor, book = self._cursors[kind.suffix], self.market.book
         stop = int(book.meta[CHANGE_COUNT])
-        if cursor.row == stop:
-            return []
-        bids, asks = changed_levels_text(book, cursor.row, stop, self._marks, self._text, self._format)
-        first, last = int(book.changes[cursor.row, 0]), self.market.update_id
-        ids = (first, last, cursor.last_id)
-        payload = depth_update(self.market.listing.symbol, now_ms, self.market.update_ms, ids, bids, asks)
-        cursor.row, cursor.last_id = stop, last
-        return [Frame(now_ms, self._prefix + kind.suffix, payload, first, last)]
+        frames = []
+        if cursor.row != stop:
+            bids, asks = changed_levels_text(book, cursor.row, stop, self._marks, self._text, self._format)
+            first, last = int(book.changes[cursor.row, 0]), self.market.update_id
+            frames.append(self._delta(kind, now_ms, (first, last, cursor.last_id), bids, asks))
+            cursor.row, cursor.last_id = stop, last
+        if cursor.owes_empty:
+            cursor.owes_empty = False
+            before = cursor.last_id
+            cursor.last_id = self.market.take_update_id()
+            frames.append(self._delta(kind, now_ms, (cursor.last_id, cursor.last_id, before), b"[]", b"[]"))
+        return frames
+
+    def _delta(
+        self, kind: StreamKind, now_ms: int, ids: tuple[int, int, int], bids: bytes, asks: bytes
+    ) -> Frame:
+        """A change of the book; `ids` are U, u and pu. On spot each U follows the u before."""
+        name, symbol = self._prefix + kind.suffix, self.market.listing.symbol
+        if self.is_spot:
+            first, last = ids[2] + 1, ids[1]
+            payload = spot_wire.depth_update(symbol, now_ms, (first, last), bids, asks)
+            return Frame(now_ms, name, payload, first, last, ids[2])
+        payload = depth_update(symbol, now_ms, self.market.update_ms, ids, bids, asks)
+        return Frame(now_ms, name, payload, *ids)
+
+    def is_diff(self, stream: str) -> bool:
+        """Whether a stream tells changes of this book."""
+        kind = self._served.get(stream.removeprefix(self._prefix))
+        return kind is not None and _is_diff(kind)
+
+    def owe_empty_deltas(self) -> None:
+        """Send a change without levels, which advances the ids, on each stream of changes that is open."""
+        for cursor in self._cursors.values():
+            cursor.owes_empty = True
+
+    def change_tick(self, tick: str) -> None:
+        """Go on with a finer tick; raises InputError for any other."""
+        refine_tick(self.market, tick)
+        self._format = text_format(self.market.listing)
+        self._marks = new_marks(self.market.book)
+        self._liquidation = None
+
+    def jump_clock(self, jump_ms: int) -> None:
+        """Move all times from now on."""
+        self.market.jump_clock(jump_ms)
+        self.silent_until_ms += jump_ms
+
+    def rebase(self) -> int:
+        """Let update ids fall to a thousandth, as after maintenance; by how much they fell."""
+        book = self.market.book
+        fall = self.market.update_id - self.market.update_id // 1000
+        book.changes[: book.meta[CHANGE_COUNT], 0] -= fall
+        book.meta[UPDATE_ID] -= fall
+        for cursor in self._cursors.values():
+            cursor.last_id -= fall
+        for suffix in self._partial_ids:
+            self._partial_ids[suffix] -= fall
+        return fall
 
     def _partial(self, kind: StreamKind, now_ms: int) -> list[Frame]:
         last, before = self.market.update_id, self._partial_ids[kind.suffix]
@@ -182,7 +248,12 @@ class Publisher:
         self._partial_ids[kind.suffix] = last
         bids, asks = (levels_text(self.market.levels(side, kind.levels), self._format) for side in (BID, ASK))
         ids = (before + 1, last, before)
-        payload = depth_update(self.market.listing.symbol, now_ms, self.market.update_ms, ids, bids, asks)
+        symbol, updated_ms = self.market.listing.symbol, self.market.update_ms
+        payload = (
+            spot_wire.partial_book(last, bids, asks)
+            if self.is_spot
+            else depth_update(symbol, now_ms, updated_ms, ids, bids, asks)
+        )
         return [Frame(now_ms, self._prefix + kind.suffix, payload, before + 1, last)]
 
     def _force_order(self, name: str, now_ms: int) -> list[Frame]:
@@ -201,13 +272,15 @@ class Publisher:
         if candle.last_id == self._last_kline_id and not closes:
             return []
         self._last_kline_id = candle.last_id
-        payload = kline(self.market.listing, now_ms, candle)
+        payload = self._wire.kline(self.market.listing, now_ms, candle)
         return [Frame(now_ms, name, payload, candle.first_id, candle.last_id)]
 
     def snapshot(self, limit: int) -> bytes:
         """Answer of REST `depth`: the book as it is now."""
         market = self.market
         bids, asks = (levels_text(market.levels(side, limit), self._format) for side in (BID, ASK))
+        if self.is_spot:
+            return spot_wire.partial_book(market.update_id, bids, asks)
         head = b'{"lastUpdateId":%d,"E":%d,"T":%d' % (market.update_id, market.now_ms, market.update_ms)
         return b'%s,"bids":%s,"asks":%s}' % (head, bids, asks)
 

@@ -18,16 +18,12 @@ from undertow.errors import VenueError
 from undertow.venues.simulated.exchange import DEFAULT_START_MS, Exchange, Settings
 from undertow.venues.simulated.listings import find_listings
 from undertow.venues.simulated.rest import rest_routes
-from undertow.venues.simulated.sockets import serve_socket
+from undertow.venues.simulated.sockets import serve_exchange_socket
 
 __all__ = ["Server", "serve", "serve_until_stopped"]
 
 _HOST = "127.0.0.1"
-_SOCKET_PATHS = [
-    f"{route}{path}"
-    for route in ("/public", "/market", "/private", "")
-    for path in ("/stream", "/ws", "/ws/{streams:.+}")
-]
+_SOCKET_PATHS = ("/stream", "/ws", "/ws/{streams:.+}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +41,12 @@ class Server:
 
 def _application(exchange: Exchange) -> web.Application:
     async def socket(request: web.Request) -> web.StreamResponse:
-        return await serve_socket(exchange, request)
+        return await serve_exchange_socket(exchange, request)
 
     application = web.Application()
     application.add_routes(rest_routes(exchange))
-    application.add_routes([web.get(path, socket) for path in _SOCKET_PATHS])
+    paths = [f"{route}{path}" for route in exchange.settings.rules.routes for path in _SOCKET_PATHS]
+    application.add_routes([web.get(path, socket) for path in paths])
     return application
 
 
@@ -60,7 +57,10 @@ async def serve(settings: Settings, port: int = 0) -> AsyncIterator[Server]:
     Raises VenueError where the port cannot be had.
     """
     exchange = Exchange(settings)
-    runner = web.AppRunner(_application(exchange), access_log=None, shutdown_timeout=1.0)
+    # An answer that is never given must not outlive the client that gave up waiting.
+    runner = web.AppRunner(
+        _application(exchange), access_log=None, shutdown_timeout=1.0, handler_cancellation=True
+    )
     await runner.setup()
     site = web.TCPSite(runner, _HOST, port)
     try:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from undertow.errors import LakeError
+from undertow.lake.market_schemas import MARKET_SORT_KEYS, MARKET_UNIQUE_KEYS
 from undertow.lake.schemas import SORT_KEYS, UNIQUE_KEYS, parquet_options
 
 __all__ = [
@@ -115,8 +116,8 @@ def join(parts: list[pa.Table]) -> pa.Table:
 def merge(table: str, parts: list[pa.Table]) -> pa.Table:
     """Parts as one table, each row once (the newest wins), in order of time."""
     rows = join(parts)
-    unique = list(UNIQUE_KEYS.get(table, ("timestamp",)))
-    ordered = list(SORT_KEYS.get(table, ("timestamp",)))
+    unique = list({**UNIQUE_KEYS, **MARKET_UNIQUE_KEYS}.get(table, ("timestamp",)))
+    ordered = list({**SORT_KEYS, **MARKET_SORT_KEYS}.get(table, ("timestamp",)))
     keys = pl.from_arrow(rows.select(list(dict.fromkeys([*unique, *ordered]))))
     kept = pl.DataFrame(keys).with_row_index("row").unique(subset=unique, keep="last").sort(ordered)
     places = kept["row"].to_numpy()

@@ -11,7 +11,11 @@ __all__ = ["DATA", "MANIFEST", "TABLES", "HourKey", "find_hours", "part_name"]
 
 DATA = "data.parquet"
 MANIFEST = "_manifest.json"
-TABLES = ("aggtrades", "trades", "book_depth", "l2", "gaps", "coverage", "book_audits", "features")
+TABLES = (
+    *("aggtrades", "trades", "book_depth", "l2", "depth20", "book_ticker"),
+    *("mark_price", "funding_rate", "open_interest", "liquidations", "klines", "clock", "instruments"),
+    *("gaps", "coverage", "book_audits", "features"),
+)
 
 _LOOK_UP_NS = 48 * HOUR_NS
 """Up to this length it is cheaper to look for each hour's folder than to list all of them."""

@@ -11,15 +11,25 @@ from numpy.typing import NDArray
 from undertow.errors import LakeError
 from undertow.lake.files import merge, read_manifest, read_table, sha256_of
 from undertow.lake.layout import DATA, MANIFEST, TABLES, HourKey, find_hours
+from undertow.lake.market_schemas import MARKET_SCHEMAS
 from undertow.lake.reader import Lake
-from undertow.lake.schemas import BOOK, GAPS, TRADES
+from undertow.lake.schemas import BOOK, BOOK_AUDITS, COVERAGE, GAPS, TRADES
 from undertow.market.time import MILLISECOND_NS
 
 __all__ = ["Finding", "audit", "late_rows"]
 
 Integers = NDArray[np.int64]
 
-_SCHEMAS = {"aggtrades": TRADES, "trades": TRADES, "book_depth": BOOK, "l2": BOOK, "gaps": GAPS}
+_SCHEMAS = {
+    "aggtrades": TRADES,
+    "trades": TRADES,
+    "book_depth": BOOK,
+    "l2": BOOK,
+    "gaps": GAPS,
+    "coverage": COVERAGE,
+    "book_audits": BOOK_AUDITS,
+    **MARKET_SCHEMAS,
+}
 _FLOWS = ("aggtrades", "trades")
 _NAMED_IDS = 5
 

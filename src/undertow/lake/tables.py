@@ -18,6 +18,7 @@ __all__ = [
     "arrow_to_gaps",
     "arrow_to_trades",
     "book_to_arrow",
+    "described_table",
     "gaps_to_arrow",
     "rows_to_arrow",
     "trades_to_arrow",
@@ -27,7 +28,8 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-def _table(columns: list[pa.Array], schema: pa.Schema, instrument: Instrument) -> pa.Table:
+def described_table(columns: list[pa.Array], schema: pa.Schema, instrument: Instrument) -> pa.Table:
+    """Columns in the order of a schema, with what each file says about itself."""
     described = schema.with_metadata(instrument_metadata(instrument))
     arrays = [pa.array(column).cast(field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=described)
@@ -67,7 +69,7 @@ def trades_to_arrow(instrument: Instrument, trades: TradeColumns) -> pa.Table:
         trades.event_ns % MILLISECOND_NS,
         _words(trades.source, TRADE_SOURCES),
     ]
-    return _table(columns, TRADES, instrument)
+    return described_table(columns, TRADES, instrument)
 
 
 def arrow_to_trades(instrument: Instrument, table: pa.Table) -> TradeColumns:
@@ -156,7 +158,7 @@ def book_to_arrow(instrument: Instrument, book: BookColumns) -> pa.Table:
         price.to_floats(book.trusted_bid_ticks),
         price.to_floats(book.trusted_ask_ticks),
     ]
-    return _table(columns, BOOK, instrument)
+    return described_table(columns, BOOK, instrument)
 
 
 def arrow_to_book(instrument: Instrument, table: pa.Table) -> BookColumns:
@@ -200,7 +202,7 @@ def gaps_to_arrow(instrument: Instrument, gaps: list[Gap]) -> pa.Table:
     """Rows of `gaps`."""
     columns: list[pa.Array] = [pa.array([gap.from_ns // MILLISECOND_NS for gap in gaps], pa.int64())]
     columns += [pa.array([getattr(gap, field.name) for gap in gaps], field.type) for field in list(GAPS)[1:]]
-    return _table(columns, GAPS, instrument)
+    return described_table(columns, GAPS, instrument)
 
 
 def rows_to_arrow(instrument: Instrument, schema: pa.Schema, rows: list[dict[str, Any]]) -> pa.Table:

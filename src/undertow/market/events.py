@@ -10,11 +10,13 @@ __all__ = [
     "BestQuote",
     "BookDelta",
     "BookSnapshot",
+    "ClockOffset",
     "FundingRate",
     "Gap",
     "Kline",
     "Level",
     "Liquidation",
+    "ListingChange",
     "MarkPrice",
     "MarketEvent",
     "OpenInterest",
@@ -92,6 +94,8 @@ class MarkPrice(msgspec.Struct, frozen=True, tag="mark_price"):
     index_price: float
     funding_rate: float | None
     next_funding_ns: int
+    estimated_settle_price: float | None = None
+    average_mark_price: float | None = None
 
 
 class FundingRate(msgspec.Struct, frozen=True, tag="funding_rate"):
@@ -124,6 +128,9 @@ class Liquidation(msgspec.Struct, frozen=True, tag="liquidation"):
     price: float
     average_price: float
     filled_quantity: float
+    order_type: str = ""
+    time_in_force: str = ""
+    status: str = ""
 
 
 class Kline(msgspec.Struct, frozen=True, tag="kline"):
@@ -142,6 +149,32 @@ class Kline(msgspec.Struct, frozen=True, tag="kline"):
     trade_count: int
     taker_buy_volume: float
     is_closed: bool
+    quote_volume: float = 0.0
+    taker_buy_quote_volume: float = 0.0
+    first_trade_id: int = -1
+    last_trade_id: int = -1
+
+
+class ClockOffset(msgspec.Struct, frozen=True, tag="clock_offset"):
+    """How far the exchange's clock is ahead of ours [µs], as measured at `event_ns` of its own."""
+
+    symbol: str
+    event_ns: int
+    receive_ns: int
+    offset_us: int
+    error_us: int
+    rtt_us: int
+
+
+class ListingChange(msgspec.Struct, frozen=True, tag="listing_change"):
+    """What the exchange states of an instrument has changed: its `tick`, `lot`, `status` and so on."""
+
+    symbol: str
+    event_ns: int
+    receive_ns: int
+    change: str
+    before: str
+    after: str
 
 
 class Gap(msgspec.Struct, frozen=True, tag="gap"):
@@ -172,5 +205,7 @@ MarketEvent = (
     | OpenInterest
     | Liquidation
     | Kline
+    | ClockOffset
+    | ListingChange
     | Gap
 )

@@ -1,5 +1,7 @@
 """What the ledger of completeness is told of each block, and its rows for the lake."""
 
+from collections.abc import Mapping
+
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -29,7 +31,8 @@ _CONNECTION = {
     "liquidations": _MARKET,
 }
 """Table → bit of the connection that carries it, as in a `disconnect` mark."""
-_TRADE_KINDS = {"trades": EventKind.TRADE, "aggtrades": EventKind.AGGREGATE_TRADE}
+_UNTIMED = frozenset({"clock", "instruments", "funding_rate"})
+"""Tables whose rows come when something happens, or are about the past."""
 
 
 class Ledger:
@@ -64,11 +67,17 @@ class Ledger:
             newest = np.array([sampler.update_ns]), np.array([book.book_id])
             self._fold.chain("depth", *newest, [])
 
-    def note_rows(self, table: str, event_ns: Integers, receive_ns: Integers, batch: EventBatch) -> None:
-        """Rows of a table without ids, in arrival order."""
-        bit = _CONNECTION.get(table, 0)
-        lost = (batch.kind == EventKind.DISCONNECT) & ((batch.first_id & bit) > 0)
-        self._fold.heartbeat(table, event_ns, receive_ns, batch.receive_ns[lost])
+    def note_market(self, tables: Mapping[str, pa.Table], batch: EventBatch) -> None:
+        """Rows of the tables without ids, in arrival order, and connections that were lost among them."""
+        disconnects = batch.kind == EventKind.DISCONNECT
+        concerned = {name for name in tables if name not in _UNTIMED}
+        for table in sorted(concerned | (_CONNECTION.keys() if disconnects.any() else set())):
+            lost = disconnects & ((batch.first_id & _CONNECTION.get(table, 0)) > 0)
+            event_ns, receive_ns = _NONE, _NONE
+            if table in tables:
+                event_ns = tables[table]["timestamp"].to_numpy() * MILLISECOND_NS
+                receive_ns = tables[table]["received_ns"].to_numpy()
+            self._fold.heartbeat(table, event_ns, receive_ns, batch.receive_ns[lost])
 
     def note_repair(self, table: str, trades: TradeColumns, missing: list[tuple[int, int]]) -> None:
         """Trades that were had from elsewhere; `missing` still lack."""

@@ -22,6 +22,7 @@ from undertow.market.instruments import Instrument
 from undertow.runtime.feature_rows import timeframe_name, to_arrow
 from undertow.runtime.late import amend_late_counts
 from undertow.runtime.ledger import Ledger, audits_to_arrow
+from undertow.runtime.market_rows import market_tables
 from undertow.venues.binance.frame_row import Reason
 from undertow.venues.binance.mapper import BinanceMapper, Mapped, Rejection
 from undertow.venues.binance.rest_trades import REPAIR_STREAM, parse_aggregate_trades
@@ -132,6 +133,7 @@ class Pipeline:
         sampled = self.sampler.feed(mapped.batch)
         self._ledger.note(mapped.batch, self.sampler, sampled)
         blocks = {length: self._engines[length].push(frames) for length, frames in sampled.frames.items()}
+        self._write_market(mapped)
         self._write(sampled, blocks)
         if self.on_bars is not None and any(len(block) for block in blocks.values()):
             self.on_bars(self, blocks)
@@ -170,6 +172,13 @@ class Pipeline:
         late_ns = flow.event_ns[flow.is_late & (flow.order_type == 0)]
         if len(late_ns):
             amend_late_counts(lake, late_ns, sampled.late_closed_ns, self.settings.timeframes_ns)
+
+    def _write_market(self, mapped: Mapped) -> None:
+        """Quotes, prices, rates, liquidations, candles; each row once, though its frame may have come twice."""
+        tables = market_tables(self.instrument, mapped)
+        for table, rows in tables.items():
+            self._lake.append(table, rows)
+        self._ledger.note_market(tables, mapped.batch)
 
     def _write_proofs(self, audits: list[BookAudit]) -> None:
         """Rows of the ledger, and what audits of the book found."""

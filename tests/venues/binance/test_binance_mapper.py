@@ -10,16 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from undertow.market.batch import EventKind
-from undertow.market.events import Kline, Liquidation, MarkPrice
+from undertow.market.events import FundingRate, Kline, Liquidation, MarkPrice, OpenInterest
 from undertow.market.instruments import Instrument
 from undertow.venues.binance.frame_row import Reason
 from undertow.venues.binance.mapper import BinanceMapper, Mapped
 
 USDM = Instrument("binance-usdm", "BTCUSDT", "0.10", "0.001")
+RECEIVED = 1723161255030314667
 SPOT = Instrument("binance-spot", "BTCUSDT", "0.01", "0.000001")
 
 
-def one(frame: str, instrument: Instrument = USDM, receive: str = "1723161255030314667") -> Mapped:
+def one(frame: str, instrument: Instrument = USDM, receive: str = str(RECEIVED)) -> Mapped:
     return BinanceMapper(instrument).map(f"{receive} {frame}\n".encode())
 
 
@@ -32,7 +33,7 @@ def test_depth_update() -> None:
     batch = mapped.batch
     assert batch.kind.tolist() == [EventKind.DELTA]
     assert batch.event_ns.tolist() == [1723161256298000000]
-    assert batch.receive_ns.tolist() == [1723161255030314667]
+    assert batch.receive_ns.tolist() == [RECEIVED]
     ids = (batch.first_id[0], batch.last_id[0], batch.previous_id[0])
     assert ids == (5123107832006, 5123107837557, 5123107831937)
     assert (batch.bid_start[0], batch.bid_count[0], batch.ask_start[0], batch.ask_count[0]) == (0, 2, 2, 1)
@@ -50,7 +51,35 @@ def test_rest_snapshot_with_spaces_is_a_snapshot_and_a_wrapped_one_is_not() -> N
     assert mapped.batch.last_id.tolist() == [27]
     assert mapped.batch.level_ticks.tolist() == [281451]
     partial = one('{"stream":"btcusdt@depth20","data":{"lastUpdateId":27,"bids":[["1.0","1"]],"asks":[]}}')
-    assert partial.batch.kind.tolist() == [EventKind.OTHER]
+    assert partial.batch.kind.tolist() == [EventKind.PARTIAL_BOOK]
+    assert (partial.batch.last_id[0], partial.batch.bid_count[0]) == (27, 1)
+
+
+def test_a_partial_book_looks_like_a_diff_and_is_none() -> None:
+    text = (
+        '{"stream":"btcusdt@depth20@100ms","data":{"e":"depthUpdate","E":1571889248277,"T":1571889248276,'
+        '"s":"BTCUSDT","U":390497796,"u":390497878,"pu":390497794,"b":[["7403.80","0.002"]],"a":[]}}'
+    )
+    batch = one(text).batch
+    assert (batch.kind[0], batch.last_id[0]) == (EventKind.PARTIAL_BOOK, 390497878)
+    assert one(text.replace("depth20@", "depth@")).batch.kind[0] == EventKind.DELTA
+
+
+def test_what_was_polled_is_typed() -> None:
+    interest = one(
+        '{"stream":"btcusdt@openInterest","data":{"openInterest":"10659.509","symbol":"BTCUSDT",'
+        '"time":1589437530011}}'
+    ).others
+    assert interest == [OpenInterest("BTCUSDT", 1589437530011000000, 1723161255030314667, 10659.509)]
+    row = '{"symbol":"BTCUSDT","fundingRate":"-1.8E-7","fundingTime":1570608000001}'
+    rates = one(
+        f'{{"stream":"btcusdt@fundingRate","data":[{row},{row[:-1]},"markPrice":"34287.5"}}]}}'
+    ).others
+    assert rates == [
+        FundingRate("BTCUSDT", 1570608000001000000, 1723161255030314667, -1.8e-7, price) for price in (None, 34287.5)
+    ]
+    broken = one('{"stream":"btcusdt@openInterest","data":{"code":-1121,"msg":"Invalid symbol."}}')
+    assert [r.reason for r in broken.rejections] == [Reason.MISSING_FIELD]
 
 
 def test_trade_aggregate_and_quote() -> None:
@@ -129,7 +158,15 @@ def test_rare_events_are_typed() -> None:
     ).others
     assert mark == [
         MarkPrice(
-            "BTCUSDT", 1562305380000000000, 1723161255030314667, 11794.15, 11784.6, None, 1562306400000000000
+            "BTCUSDT",
+            1562305380000000000,
+            RECEIVED,
+            11794.15,
+            11784.6,
+            None,
+            1562306400000000000,
+            1.0,
+            1.0,
         )
     ]
     order = one(

@@ -30,10 +30,10 @@ class Scenery:
             assert answer.status == status, await answer.text()
             return await answer.json()
 
-    async def fault(self, *, status: int = 200, **fields: Any) -> Any:
+    async def fault(self, expected: int = 200, /, **fields: Any) -> Any:
         """Post a fault; the answer."""
         async with self.session.post(self.server.url + "/sim/fault", json=fields) as answer:
-            assert answer.status == status, await answer.text()
+            assert answer.status == expected, await answer.text()
             return await answer.json()
 
     async def count(self, stream: str) -> dict[str, Any]:

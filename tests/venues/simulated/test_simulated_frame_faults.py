@@ -5,9 +5,10 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import aiohttp
 import pytest
-
 from tests.venues.simulated.scenery import DEPTH, TRADES, Scenery, play, read_all, read_texts
+
 from undertow.errors import InputError
 from undertow.venues.simulated.exchange import DEFAULT_START_MS
 from undertow.venues.simulated.faults import Fault
@@ -62,7 +63,7 @@ def test_dropping_for_a_time_and_silence_are_the_same(depth: list[dict[str, Any]
     dropped = told(PUBLIC, Fault(at_s=1.0, kind="drop", symbol="BTCUSDT", suffix="depth*", for_s=1.0))
     silent = told(PUBLIC, Fault(at_s=1.0, kind="silence", stream="*", for_s=1.0))
     assert dropped == silent
-    assert [frame for frame in depth if not 1000 < elapsed(frame) <= 1950] == dropped[0]
+    assert [frame for frame in depth if not 1000 < elapsed(frame) <= 2000] == dropped[0]
 
 
 def test_a_duplicate_is_the_same_frame_again(depth: list[dict[str, Any]]) -> None:
@@ -85,9 +86,8 @@ def test_swapped_frames_are_neighbours(depth: list[dict[str, Any]]) -> None:
 def test_a_stall_holds_everything_and_loses_nothing(depth: list[dict[str, Any]]) -> None:
     async def scene(at: Scenery) -> None:
         async with at.socket(PUBLIC) as socket:
-            frames = []
-            async for message in socket:
-                frames.append((at.server.exchange.elapsed_ms, json.loads(message.data)))
+            exchange = at.server.exchange
+            frames = [(exchange.elapsed_ms, json.loads(message.data)) async for message in socket]
         assert [frame for _, frame in frames] == depth
         held = [known_ms - elapsed(frame) for known_ms, frame in frames if 1000 < elapsed(frame) <= 1500]
         assert min(held) >= 1000
@@ -108,27 +108,28 @@ def test_one_of_two_connections_can_be_behind() -> None:
 
             await asyncio.gather(read(0), read(1))
         prompt_at = {identity: known_ms for known_ms, identity in frames[1]}
-        held = [known_ms - prompt_at[identity] for known_ms, identity in frames[0] if known_ms < 15_000]
-        assert min(held[3:]) >= 2500
+        held = [known_ms - prompt_at[identity] for known_ms, identity in frames[0] if identity in prompt_at]
+        assert len(held) > 10
+        assert min(held) >= 2500
         identities = [identity for _, identity in frames[0]]
         assert identities == sorted(identities)
         assert (await at.count(TRADES))["lost"] == []
 
-    play(
-        scene, Fault(at_s=0.0, kind="delay", connection=0, milliseconds=3000, for_s=60.0), duration_s=20.0
-    )
+    play(scene, Fault(at_s=0.0, kind="delay", connection=0, milliseconds=3000, for_s=60.0), duration_s=20.0)
 
 
 def test_what_was_held_for_a_client_that_left_is_lost() -> None:
     async def scene(at: Scenery) -> None:
         async with at.socket(PUBLIC) as held, at.socket("/public/stream?streams=btcusdt@bookTicker") as clock:
-            await held.receive()
+            reading = asyncio.create_task(read_all(held))
+            await clock.receive()
             await at.fault(kind="delay", stream=DEPTH, connection=0, milliseconds=60_000, for_s=60.0)
             async for _ in clock:
                 if at.server.exchange.elapsed_ms > 2000:
                     await at.fault(kind="reset", connection=0)
                     break
             await read_all(clock)
+            await reading
         count = await at.count(DEPTH)
         assert count["dropped"] > 10
         assert len(count["lost"]) == 1
@@ -162,7 +163,8 @@ def test_garbage_is_sent_beside_the_true_frames(
 def test_invalid_utf8_in_a_text_frame_reaches_the_client() -> None:
     async def scene(at: Scenery) -> None:
         async with at.socket(PUBLIC) as socket:
-            await read_all(socket)
+            kinds = [message.type async for message in socket]
+            assert kinds[-1] is aiohttp.WSMsgType.ERROR
             assert socket.close_code == 1007, "the client itself refuses it"
 
     play(scene, Fault(at_s=1.0, kind="garbage", stream=DEPTH, hex="c328"))
@@ -180,9 +182,7 @@ def test_invalid_utf8_in_a_text_frame_reaches_the_client() -> None:
         (Fault(at_s=1.0, kind="shift_event_time", stream=DEPTH, milliseconds=-2000, for_s=0.1), False),
     ],
 )
-def test_one_frame_is_changed_and_no_other(
-    fault: Fault, is_lost: bool, depth: list[dict[str, Any]]
-) -> None:
+def test_one_frame_is_changed_and_no_other(fault: Fault, is_lost: bool, depth: list[dict[str, Any]]) -> None:
     async def scene(at: Scenery) -> None:
         async with at.socket(PUBLIC) as socket:
             texts = [str(text) for text in await read_texts(socket)]
@@ -263,16 +263,18 @@ def test_a_count_holds_for_each_stream() -> None:
         assert len(counts) == 3
 
     play(
-        scene, Fault(at_s=1.0, kind="drop", stream="*@depth@100ms", count=2), symbols="BTCUSDT,ETHUSDT,SOLUSDT"
+        scene,
+        Fault(at_s=1.0, kind="drop", stream="*@depth@100ms", count=2),
+        symbols="BTCUSDT,ETHUSDT,SOLUSDT",
     )
 
 
 def test_ids_that_went_by_while_nobody_listened_are_lost() -> None:
     async def scene(at: Scenery) -> None:
         async with at.socket("/public/stream?streams=btcusdt@bookTicker") as clock:
+            reading = asyncio.create_task(read_all(clock))
             async with at.socket(MARKET) as socket:
                 first = json.loads((await socket.receive()).data)["data"]["a"]
-                reading = asyncio.create_task(read_all(clock))
             while len(at.server.exchange.clients) > 1 or at.server.exchange.elapsed_ms < 8000:
                 await asyncio.sleep(0.001)
             async with at.socket(MARKET) as socket:
@@ -309,11 +311,11 @@ def test_the_same_faults_give_the_same_frames() -> None:
 
 def test_faults_are_posted_too_and_refused_with_a_reason() -> None:
     async def scene(at: Scenery) -> None:
-        refused = await at.fault(kind="explode", status=400)
+        refused = await at.fault(400, kind="explode")
         assert "'explode' is unknown" in refused["msg"]
-        refused = await at.fault(kind="ghost", symbol="NOPEUSDT", status=400)
+        refused = await at.fault(400, kind="ghost", symbol="NOPEUSDT")
         assert "'NOPEUSDT' is not listed" in refused["msg"]
-        refused = await at.fault(kind="tick_change", symbol="BTCUSDT", tick="0.03", status=400)
+        refused = await at.fault(400, kind="tick_change", symbol="BTCUSDT", tick="0.03")
         assert "only a finer tick" in refused["msg"]
         assert await at.fault(kind="drop", stream=DEPTH, at_s=1.0) == {"elapsed_ms": 0, "pending": 1}
         await at.fault(kind="drop", stream=DEPTH)

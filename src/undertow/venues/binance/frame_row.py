@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from undertow.compiled import kernel
 from undertow.market.batch import EventKind
 
-__all__ = ["DECIMAL_SLOTS", "INTEGER_SLOTS", "SCRATCH", "Reason", "classify", "nanoseconds", "write_row"]
+__all__ = [
+    "DECIMAL_SLOTS",
+    "INTEGER_SLOTS",
+    "PARTIAL",
+    "SCRATCH",
+    "Reason",
+    "classify",
+    "nanoseconds",
+    "write_row",
+]
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -41,6 +50,8 @@ SNAPSHOT_ID, UNKNOWN, WRAPPED, SYMBOL, CURSOR = 22, 23, 24, 25, 26
 SCRATCH = 27
 """Length of the scratch row."""
 ABSENT = -(2**62)
+PARTIAL = 2
+"""Value of WRAPPED for a stream of partial books; 1 for any other wrapper."""
 
 NO_TYPE, TYPE_DELTA, TYPE_TRADE, TYPE_AGGREGATE, TYPE_QUOTE, TYPE_OTHER = ABSENT, 1, 2, 3, 4, 5
 
@@ -67,7 +78,11 @@ DECIMAL_SLOTS = _slots_by_letter(
 def classify(slots: Integers, has_previous: int) -> tuple[EventKind, Reason]:
     """(kind, reason) of a frame that was read; `has_previous` 1 where the venue's deltas carry `pu`."""
     kind, reason = EventKind.OTHER, Reason.FINE
-    if slots[TYPE] == TYPE_DELTA:
+    if slots[WRAPPED] == PARTIAL and slots[TYPE] in (TYPE_DELTA, NO_TYPE):
+        complete = slots[BID_START] >= 0 and slots[ASK_START] >= 0
+        complete = complete and (slots[LAST] >= 0 or slots[SNAPSHOT_ID] >= 0)
+        kind = EventKind.PARTIAL_BOOK if complete else EventKind.REJECTED
+    elif slots[TYPE] == TYPE_DELTA:
         complete = (
             slots[FIRST] >= 0
             and slots[LAST] >= 0
@@ -132,7 +147,7 @@ def write_row(row: int, kind: int, slots: Integers, integers: Integers, codes: B
         integers[row, 2] = slots[FIRST_TRADE]
         integers[row, 3] = slots[LAST_TRADE]
         integers[row, 5] = slots[AGGREGATE]
-    elif kind == EventKind.SNAPSHOT:
+    elif slots[SNAPSHOT_ID] >= 0:
         integers[row, 3] = slots[SNAPSHOT_ID]
     else:
         integers[row, 2] = slots[FIRST] if slots[FIRST] >= 0 else -1

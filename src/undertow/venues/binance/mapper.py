@@ -1,6 +1,7 @@
 """Raw Binance frames into the vocabulary. Pure: bytes in, columns and events out."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -8,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.market.batch import EventBatch, EventKind
-from undertow.market.events import Kline, Liquidation, MarketEvent, MarkPrice
+from undertow.market.events import (
+    ClockOffset,
+    FundingRate,
+    Kline,
+    Liquidation,
+    ListingChange,
+    MarketEvent,
+    MarkPrice,
+    OpenInterest,
+)
 from undertow.market.instruments import Instrument
 from undertow.market.time import to_nanoseconds
 from undertow.venues.binance import messages
@@ -46,7 +56,7 @@ class Mapped:
 
     batch: EventBatch
     others: list[MarketEvent] = field(default_factory=list)
-    """Mark prices, liquidations and klines, in order."""
+    """Mark prices, liquidations, klines and what was polled, in order."""
     rejections: list[Rejection] = field(default_factory=list)
     unknown_types: Counter[str] = field(default_factory=Counter)
     unknown_fields: Counter[str] = field(default_factory=Counter)
@@ -113,11 +123,15 @@ class BinanceMapper:
 
     def _map_other(self, mapped: Mapped, row: int, frame: bytes) -> None:
         try:
-            _, payload = messages.unwrap(frame)
+            stream, payload = messages.unwrap(frame)
             fields = msgspec.json.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError):
             mapped.batch.kind[row] = EventKind.REJECTED
             self._reject(mapped, row, Reason.NOT_JSON, frame)
+            return
+        suffix = (stream or "").partition("@")[2]
+        if suffix in _POLLED:
+            self._map_polled(mapped, row, suffix, payload, frame)
             return
         name = fields.get("e", "") if isinstance(fields, dict) else ""
         if name not in messages.KNOWN_FIELDS:
@@ -131,6 +145,14 @@ class BinanceMapper:
             self._reject(mapped, row, Reason.MISSING_FIELD, frame)
             return
         self._take(mapped, row, message)
+
+    def _map_polled(self, mapped: Mapped, row: int, suffix: str, payload: bytes, frame: bytes) -> None:
+        """An answer of REST that was journalled in the stream's place."""
+        try:
+            mapped.others.extend(_POLLED[suffix](payload, int(mapped.batch.receive_ns[row])))
+        except msgspec.DecodeError:
+            mapped.batch.kind[row] = EventKind.REJECTED
+            self._reject(mapped, row, Reason.MISSING_FIELD, frame)
 
     def _take(self, mapped: Mapped, row: int, message: messages.Message) -> None:
         batch = mapped.batch
@@ -160,6 +182,8 @@ def to_event(message: messages.Message, receive_ns: int) -> MarketEvent | None:
     """The vocabulary's event for a wire message; None for messages about the connection."""
     if isinstance(message, messages.MarkPriceUpdate):
         return MarkPrice(
+            estimated_settle_price=float(message.P) if message.P else None,
+            average_mark_price=float(message.ap) if message.ap else None,
             symbol=message.s,
             event_ns=to_nanoseconds(message.E),
             receive_ns=receive_ns,
@@ -179,6 +203,9 @@ def to_event(message: messages.Message, receive_ns: int) -> MarketEvent | None:
             price=order.p,
             average_price=order.ap,
             filled_quantity=order.z,
+            order_type=order.o,
+            time_in_force=order.f,
+            status=order.X,
         )
     if isinstance(message, messages.KlineMessage):
         candle = message.k
@@ -196,8 +223,48 @@ def to_event(message: messages.Message, receive_ns: int) -> MarketEvent | None:
             trade_count=candle.n,
             taker_buy_volume=candle.V,
             is_closed=candle.x,
+            quote_volume=candle.q,
+            taker_buy_quote_volume=candle.Q,
+            first_trade_id=candle.f,
+            last_trade_id=candle.L,
         )
+    if isinstance(message, messages.Clock):
+        return ClockOffset(
+            "", to_nanoseconds(message.T), receive_ns, message.offset_us, message.error_us, message.rtt_us
+        )
+    if isinstance(message, messages.InstrumentChange):
+        stated = (message.change, message.before, message.after)
+        return ListingChange(message.symbol, to_nanoseconds(message.T), receive_ns, *stated)
     return None
+
+
+_open_interest_decoder = msgspec.json.Decoder(messages.OpenInterestAnswer, strict=False)
+_funding_decoder = msgspec.json.Decoder(list[messages.FundingRateAnswer], strict=False)
+
+
+def _open_interest(payload: bytes, receive_ns: int) -> list[MarketEvent]:
+    answer = _open_interest_decoder.decode(payload)
+    return [OpenInterest(answer.symbol, to_nanoseconds(answer.time), receive_ns, answer.openInterest)]
+
+
+def _funding_rates(payload: bytes, receive_ns: int) -> list[MarketEvent]:
+    return [
+        FundingRate(
+            symbol=row.symbol,
+            event_ns=to_nanoseconds(row.fundingTime),
+            receive_ns=receive_ns,
+            funding_rate=row.fundingRate,
+            mark_price=float(row.markPrice) if row.markPrice else None,
+        )
+        for row in _funding_decoder.decode(payload)
+    ]
+
+
+_POLLED: dict[str, Callable[[bytes, int], list[MarketEvent]]] = {
+    "openInterest": _open_interest,
+    "fundingRate": _funding_rates,
+}
+"""Suffix of a stream of our own → what reads its body."""
 
 
 def _batch(

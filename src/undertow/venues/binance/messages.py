@@ -5,11 +5,15 @@ import msgspec
 __all__ = [
     "KNOWN_FIELDS",
     "Audit",
+    "Clock",
     "Disconnect",
     "ForceOrder",
+    "FundingRateAnswer",
+    "InstrumentChange",
     "KlineMessage",
     "MarkPriceUpdate",
     "Message",
+    "OpenInterestAnswer",
     "ServerShutdown",
     "Watermark",
     "unwrap",
@@ -27,6 +31,8 @@ KNOWN_FIELDS: dict[str, frozenset[str]] = {
     "disconnect": frozenset({"e", "category", "reason"}),
     "watermark": frozenset({"e", "T"}),
     "audit": frozenset({"e"}),
+    "clock": frozenset({"e", "T", "offset_us", "error_us", "rtt_us"}),
+    "instrument": frozenset({"e", "T", "symbol", "change", "before", "after"}),
 }
 """Fields we know of each event type; any other is counted and reported."""
 
@@ -42,6 +48,8 @@ class MarkPriceUpdate(msgspec.Struct, frozen=True, tag_field="e", tag="markPrice
     i: str
     r: str
     T: int
+    P: str = ""
+    ap: str = ""
 
 
 class ForcedOrder(msgspec.Struct, frozen=True):
@@ -54,6 +62,9 @@ class ForcedOrder(msgspec.Struct, frozen=True):
     ap: float
     z: float
     T: int
+    o: str = ""
+    f: str = ""
+    X: str = ""
 
 
 # {"e":"forceOrder","E":1568014460893,"o":{"s":"BTCUSDT","S":"SELL","o":"LIMIT","f":"IOC","q":"0.014",
@@ -80,6 +91,10 @@ class Candle(msgspec.Struct, frozen=True):
     n: int
     x: bool
     V: float
+    q: float = 0.0
+    Q: float = 0.0
+    f: int = -1
+    L: int = -1
 
 
 # {"e":"kline","E":1672515782136,"s":"BTCUSDT","k":{"t":1672515780000,"T":1672515839999,"s":"BTCUSDT",
@@ -120,7 +135,61 @@ class Audit(msgspec.Struct, frozen=True, tag_field="e", tag="audit"):
     """Our own mark in the journal: the snapshot that comes next is for comparing the book with."""
 
 
-Message = MarkPriceUpdate | ForceOrder | KlineMessage | ServerShutdown | Disconnect | Watermark | Audit
+# {"stream":"!undertow","data":{"e":"clock","T":1770123456789,"offset_us":-120,"error_us":900,
+#  "rtt_us":1400}}
+class Clock(msgspec.Struct, frozen=True, tag_field="e", tag="clock"):
+    """Our own mark in the journal: the exchange's clock against ours."""
+
+    T: int
+    offset_us: int
+    error_us: int
+    rtt_us: int
+
+
+# {"stream":"!undertow","data":{"e":"instrument","T":1770123456789,"symbol":"BTCUSDT","change":"tick",
+#  "before":"0.10","after":"0.01"}}
+class InstrumentChange(msgspec.Struct, frozen=True, tag_field="e", tag="instrument"):
+    """Our own mark in the journal: what the exchange states of a symbol has changed."""
+
+    T: int
+    symbol: str
+    change: str
+    before: str
+    after: str
+
+
+# {"stream":"btcusdt@openInterest","data":{"openInterest":"10659.509","symbol":"BTCUSDT",
+#  "time":1589437530011}}
+class OpenInterestAnswer(msgspec.Struct, frozen=True):
+    """The body of `openInterest`."""
+
+    openInterest: float  # noqa: N815 - the wire's name
+    symbol: str
+    time: int
+
+
+# {"stream":"btcusdt@fundingRate","data":[{"symbol":"BTCUSDT","fundingRate":"-0.03750000",
+#  "fundingTime":1570608000000,"markPrice":"34287.54619963"}]}
+class FundingRateAnswer(msgspec.Struct, frozen=True):
+    """A row of the body of `fundingRate`; the oldest have no mark price."""
+
+    symbol: str
+    fundingTime: int  # noqa: N815 - the wire's name
+    fundingRate: float  # noqa: N815 - the wire's name
+    markPrice: str = ""  # noqa: N815 - the wire's name
+
+
+Message = (
+    MarkPriceUpdate
+    | ForceOrder
+    | KlineMessage
+    | ServerShutdown
+    | Disconnect
+    | Watermark
+    | Audit
+    | Clock
+    | InstrumentChange
+)
 
 
 class _Wrapper(msgspec.Struct, frozen=True):

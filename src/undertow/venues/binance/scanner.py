@@ -13,12 +13,15 @@ from undertow.venues.binance.frame_row import (
     ABSENT,
     AGGREGATE,
     ASK_START,
+    BID_PRICE,
+    BID_QUANTITY,
     BID_START,
     CURSOR,
     DECIMAL_SLOTS,
     INTEGER_SLOTS,
     MAKER,
     ORDER_TYPE,
+    PARTIAL,
     PREVIOUS,
     PRICE,
     SNAPSHOT_ID,
@@ -56,6 +59,7 @@ Integers = NDArray[np.int64]
 _QUOTE, _COLON, _COMMA, _OPEN_BRACE, _CLOSE_BRACE = 0x22, 0x3A, 0x2C, 0x7B, 0x7D
 _OPEN_BRACKET, _CLOSE_BRACKET, _NEWLINE, _CARRIAGE = 0x5B, 0x5D, 0x0A, 0x0D
 _LETTER_T, _LETTER_F = 0x74, 0x66
+_ZERO, _NINE = 0x30, 0x39
 
 _DEPTH_UPDATE = np.frombuffer(b"depthUpdate", np.uint8)
 _TRADE_NAME = np.frombuffer(b"trade", np.uint8)
@@ -65,6 +69,7 @@ _MARKET = np.frombuffer(b"MARKET", np.uint8)
 _INSURANCE_FUND = np.frombuffer(b"INSURANCE_FUND", np.uint8)
 _ADL = np.frombuffer(b"ADL", np.uint8)
 _NA = np.frombuffer(b"NA", np.uint8)
+_AT_DEPTH = np.frombuffer(b"@depth", np.uint8)
 _STREAM = np.frombuffer(b"stream", np.uint8)
 _DATA = np.frombuffer(b"data", np.uint8)
 _LAST_UPDATE_ID = np.frombuffer(b"lastUpdateId", np.uint8)
@@ -250,6 +255,16 @@ def _scan_word(
 
 
 @kernel
+def _names_partial_book(data: Bytes, begin: int, end: int) -> bool:
+    """Whether a stream name has `@depth` and a digit: such frames look like diffs and are none."""
+    last = end - len(_AT_DEPTH) - 1
+    for at in range(begin, last):
+        if data[at] == _AT_DEPTH[0] and same(data, at, len(_AT_DEPTH), _AT_DEPTH):
+            return bool(_ZERO <= data[at + len(_AT_DEPTH)] <= _NINE)
+    return False
+
+
+@kernel
 def _scan_frame(
     data: Bytes,
     at: int,
@@ -281,8 +296,9 @@ def _scan_frame(
             return MALFORMED
         at = skip_space(data, at + 1, end)
         if depth == 1 and same(data, key_at, length, _STREAM):
-            slots[WRAPPED] = 1
+            begin = at
             at = skip_string(data, at, end)
+            slots[WRAPPED] = PARTIAL if at > 0 and _names_partial_book(data, begin, at) else 1
         elif depth == 1 and same(data, key_at, length, _DATA) and at < end and data[at] == _OPEN_BRACE:
             depth = 2
             at += 1
@@ -296,6 +312,18 @@ def _scan_frame(
             return end
         at = skip_space(data, at, end)
     return at if depth == 0 and at == end else MALFORMED
+
+
+@kernel
+def _keep_quote(slots: Integers, ticks: Integers, lots: Integers) -> None:
+    """Put a quote among the levels, as a book of one level a side."""
+    cursor = slots[CURSOR]
+    for side in range(2):
+        ticks[cursor + side] = slots[BID_PRICE + 2 * side]
+        lots[cursor + side] = max(0, slots[BID_QUANTITY + 2 * side])
+        slots[BID_START + 2 * side] = cursor + side
+        slots[BID_START + 2 * side + 1] = 1
+    slots[CURSOR] = cursor + 2
 
 
 @kernel
@@ -342,6 +370,8 @@ def scan_lines(
             after = _scan_frame(data, begin, stop, symbol, steps, slots, ticks, lots)
             if after >= 0:
                 kind, reason = classify(slots, has_previous)
+                if kind == EventKind.BEST_QUOTE:
+                    _keep_quote(slots, ticks, lots)
             elif slots[SYMBOL] == 0:
                 reason = Reason.OTHER_SYMBOL
             else:

@@ -99,6 +99,9 @@ class Director:
         now_ms = self._exchange.elapsed_ms
         if family == "frame":
             self.frames.begin(fault, now_ms)
+            if fault.for_s:
+                # A step ends when the fault does.
+                self._later(fault.for_s, _nothing)
         elif family == "book":
             BOOK_FAULTS[fault.kind](self._exchange.publishers[fault.symbol], fault)
         elif family == "rest":
@@ -188,6 +191,10 @@ class Director:
 
     def _server_time_offset(self, fault: Fault) -> None:
         self.rest.time_offset_ms = fault.milliseconds
+
+
+def _nothing() -> None:
+    """What there is to do at the end of some faults."""
 
 
 _EXCHANGE_FAULTS: dict[str, Callable[[Director, Fault], None]] = {

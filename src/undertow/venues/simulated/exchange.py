@@ -211,6 +211,7 @@ class Exchange:
             await client.send_as(out.form, wrapped, out.payload)
 
     async def _end(self) -> None:
+        self.director.frames.abandon()
         self.has_ended = True
         async with self._stepped:
             self._stepped.notify_all()

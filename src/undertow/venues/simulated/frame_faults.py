@@ -73,6 +73,7 @@ class _Active:
 
     fault: Fault
     until_ms: int | None
+    """Frames of the step that ends then are its last ones."""
     client: Socket | None = None
     """The connection that it is bound to, once there is one."""
     hits: Counter[str] = field(default_factory=Counter)
@@ -85,7 +86,7 @@ class _Active:
     def is_on(self, stream: str, now_ms: int) -> bool:
         """Whether its next frame of a stream is hit."""
         most = self.fault.most_hits
-        return (self.until_ms is None or now_ms < self.until_ms) and (
+        return (self.until_ms is None or now_ms <= self.until_ms) and (
             most is None or self.hits[stream] < most
         )
 
@@ -108,10 +109,10 @@ class _Active:
         most, name = self.fault.most_hits, self.fault.stream
         return most is not None and bool(name) and "*" not in name and self.hits[name] >= most
 
-    def due_ms(self, stream: str, event_ms: int, now_ms: int) -> int:
+    def due_ms(self, stream: str, now_ms: int) -> int:
         """When a message of a stream is to be sent; its order is kept."""
         waits = self.fault.kind == "stall" or not self.is_on(stream, now_ms)
-        due_ms = (self.until_ms or now_ms) if waits else event_ms + self.fault.milliseconds
+        due_ms = (self.until_ms or now_ms) if waits else now_ms + self.fault.milliseconds
         last = max((due for due, out in self.held if out.stream == stream), default=0)
         return max(due_ms, last)
 
@@ -174,11 +175,18 @@ class FrameFaults:
         self._active = [active for active in self._active if not active.is_over(now_ms)]
         return found
 
+    def abandon(self) -> None:
+        """Give up what is still held: it is never sent."""
+        for active in self._active:
+            for out in (*(out for _, out in active.held), *active.swapped.values()):
+                out.end(is_sent=False)
+        self._active.clear()
+
     def _apply(self, active: _Active, out: Outgoing, event_ms: int, now_ms: int) -> list[Outgoing]:
         """What becomes of one message under one fault."""
         kind, stream = active.fault.kind, out.stream
         if kind in _HOLDS:
-            due_ms = active.due_ms(stream, event_ms, now_ms)
+            due_ms = active.due_ms(stream, now_ms)
             active.hits[stream] += active.is_on(stream, now_ms)
             active.held.append((due_ms, out))
             return []

@@ -80,6 +80,7 @@ class Limits:
             self.violations["told_to_wait"] += 1
         if not self._is_enforced:
             known.used += weight
+            self.violations["weight"] += known.used > self.weight_per_window
             return Verdict(known.used)
         if now_s < known.banned_until_s:
             self.violations["banned"] += 1

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
+import msgspec
 import numpy as np
 
 from undertow.errors import InputError
@@ -45,7 +46,7 @@ def refine_tick(market: Market, tick: str) -> None:
     listing = market.listing
     market.listing = replace(
         listing,
-        instrument=replace(listing.instrument, tick=tick),
+        instrument=msgspec.structs.replace(listing.instrument, tick=tick),
         start_ticks=listing.start_ticks * factor,
         jump_ticks=listing.jump_ticks * factor,
     )

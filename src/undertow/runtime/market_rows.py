@@ -1,0 +1,174 @@
+"""Rows of the market tables out of a mapped block."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from undertow.frames.column_set import book_columns
+from undertow.lake.market_schemas import MARKET_SCHEMAS
+from undertow.lake.tables import book_to_arrow, described_table, rows_to_arrow
+from undertow.market.batch import EventBatch, EventKind
+from undertow.market.events import (
+    ClockOffset,
+    FundingRate,
+    Kline,
+    Liquidation,
+    ListingChange,
+    MarketEvent,
+    MarkPrice,
+    OpenInterest,
+)
+from undertow.market.instruments import Instrument
+from undertow.market.time import MILLISECOND_NS
+from undertow.venues.binance.mapper import Mapped
+
+__all__ = ["market_tables"]
+
+Integers = NDArray[np.int64]
+Row = dict[str, Any]
+
+_PARTIAL_LEVELS = 20
+
+
+def market_tables(instrument: Instrument, mapped: Mapped) -> dict[str, pa.Table]:
+    """Table → its rows in this block, in arrival order; tables without any are left out."""
+    rows: dict[str, list[Row]] = {}
+    for event in mapped.others:
+        name, row_of = _ROWS.get(type(event), ("", None))
+        if row_of is not None and not (isinstance(event, Kline) and not event.is_closed):
+            rows.setdefault(name, []).append({**row_of(event), "received_ns": event.receive_ns})  # type: ignore[union-attr]
+    found = {name: rows_to_arrow(instrument, MARKET_SCHEMAS[name], entries) for name, entries in rows.items()}
+    batch = mapped.batch
+    quotes = np.flatnonzero(batch.kind == EventKind.BEST_QUOTE)
+    if len(quotes):
+        found["book_ticker"] = _quotes(instrument, batch, quotes)
+    partial = np.flatnonzero(batch.kind == EventKind.PARTIAL_BOOK)
+    if len(partial):
+        found["depth20"] = _partial_books(instrument, batch, partial)
+    return found
+
+
+def _quotes(instrument: Instrument, batch: EventBatch, rows: Integers) -> pa.Table:
+    price, quantity = instrument.price, instrument.quantity
+    event_ns, receive_ns = batch.event_ns[rows], batch.receive_ns[rows]
+    sides = [batch.level_ticks, batch.level_lots]
+    bid, ask = batch.bid_start[rows], batch.ask_start[rows]
+    columns = [
+        np.where(event_ns > 0, event_ns, receive_ns) // MILLISECOND_NS,
+        batch.last_id[rows],
+        price.to_floats(sides[0][bid]),
+        quantity.to_floats(sides[1][bid]),
+        price.to_floats(sides[0][ask]),
+        quantity.to_floats(sides[1][ask]),
+        pa.array(event_ns // MILLISECOND_NS, mask=event_ns == 0),
+        receive_ns,
+    ]
+    return described_table(columns, MARKET_SCHEMAS["book_ticker"], instrument)
+
+
+def _partial_books(instrument: Instrument, batch: EventBatch, rows: Integers) -> pa.Table:
+    """Through the columns of samples, whose derived columns are the same."""
+    event_ns, receive_ns = batch.event_ns[rows], batch.receive_ns[rows]
+    integers = np.zeros((len(rows), 13), np.int64)
+    integers[:, 0] = np.where(event_ns > 0, event_ns, receive_ns)
+    integers[:, 1], integers[:, 3] = batch.last_id[rows], receive_ns
+    levels = np.zeros((len(rows), 4, _PARTIAL_LEVELS), np.int64)
+    for place, row in enumerate(rows.tolist()):
+        for side, (start, count) in enumerate(
+            ((batch.bid_start[row], batch.bid_count[row]), (batch.ask_start[row], batch.ask_count[row]))
+        ):
+            kept = min(int(count), _PARTIAL_LEVELS)
+            levels[place, 2 * side, :kept] = batch.level_ticks[start : start + kept]
+            levels[place, 2 * side + 1, :kept] = batch.level_lots[start : start + kept]
+    full = book_to_arrow(instrument, book_columns(integers, levels))
+    schema = MARKET_SCHEMAS["depth20"]
+    return full.select(schema.names).cast(schema.with_metadata(full.schema.metadata))
+
+
+def _mark_price(event: MarkPrice) -> Row:
+    return {
+        "timestamp": event.event_ns // MILLISECOND_NS,
+        "mark_price": event.mark_price,
+        "index_price": event.index_price,
+        "estimated_settle_price": event.estimated_settle_price,
+        "funding_rate": event.funding_rate,
+        "next_funding_ms": event.next_funding_ns // MILLISECOND_NS,
+        "mark_price_average": event.average_mark_price,
+    }
+
+
+def _funding_rate(event: FundingRate) -> Row:
+    return {
+        "timestamp": event.event_ns // MILLISECOND_NS,
+        "funding_rate": event.funding_rate,
+        "mark_price": event.mark_price,
+    }
+
+
+def _open_interest(event: OpenInterest) -> Row:
+    return {"timestamp": event.event_ns // MILLISECOND_NS, "open_interest": event.open_interest}
+
+
+def _liquidation(event: Liquidation) -> Row:
+    return {
+        "timestamp": event.event_ns // MILLISECOND_NS,
+        "side": "SELL" if event.is_sell else "BUY",
+        "price": event.price,
+        "average_price": event.average_price,
+        "quantity": event.quantity,
+        "filled_quantity": event.filled_quantity,
+        "order_type": event.order_type,
+        "time_in_force": event.time_in_force,
+        "status": event.status,
+    }
+
+
+def _kline(event: Kline) -> Row:
+    return {
+        "timestamp": event.open_ns // MILLISECOND_NS,
+        "open": event.open,
+        "high": event.high,
+        "low": event.low,
+        "close": event.close,
+        "volume": event.volume,
+        "close_ms": event.close_ns // MILLISECOND_NS - 1,
+        "quote_volume": event.quote_volume,
+        "trade_count": event.trade_count,
+        "taker_buy_volume": event.taker_buy_volume,
+        "taker_buy_quote_volume": event.taker_buy_quote_volume,
+        "first_trade_id": event.first_trade_id,
+        "last_trade_id": event.last_trade_id,
+    }
+
+
+def _clock(event: ClockOffset) -> Row:
+    return {
+        "timestamp": event.event_ns // MILLISECOND_NS,
+        "offset_us": event.offset_us,
+        "error_us": event.error_us,
+        "rtt_us": event.rtt_us,
+    }
+
+
+def _listing_change(event: ListingChange) -> Row:
+    return {
+        "timestamp": event.event_ns // MILLISECOND_NS,
+        "change": event.change,
+        "before": event.before,
+        "after": event.after,
+    }
+
+
+_ROWS: Mapping[type[MarketEvent], tuple[str, Callable[[Any], Row]]] = {
+    MarkPrice: ("mark_price", _mark_price),
+    FundingRate: ("funding_rate", _funding_rate),
+    OpenInterest: ("open_interest", _open_interest),
+    Liquidation: ("liquidations", _liquidation),
+    Kline: ("klines", _kline),
+    ClockOffset: ("clock", _clock),
+    ListingChange: ("instruments", _listing_change),
+}
+"""Kind of event → its table, and what makes a row of it."""

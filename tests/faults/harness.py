@@ -12,9 +12,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import polars as pl
 import uvloop
 
+from undertow.book.ladder import ASK, BID, levels
 from undertow.frames.sampler import SamplerSettings
 from undertow.journal.reader import segments
 from undertow.lake.quality import audit
@@ -91,8 +93,10 @@ class Outcome:
     sent: dict[str, dict[str, object]]
     """The exchange's own counters by stream."""
     server: Server
-    books: dict[str, tuple[str, dict[float, float], dict[float, float]]]
-    """Symbol → (status, bids, asks) at the end."""
+    books: dict[str, str]
+    """Symbol → status of its book at the end."""
+    final_books: dict[str, str]
+    """Symbol → in what the book at the end differs from the exchange's; empty where in nothing."""
 
     @property
     def counters(self) -> dict[str, int]:
@@ -123,19 +127,26 @@ class Outcome:
             return []
         return rows.filter((pl.col("stream") == stream) & (pl.col("status") == status)).to_dicts()
 
-    def check(self, *, untouched: Sequence[str] = (), is_book_true: bool = True) -> None:
-        """What must hold after every fault; symbols in `untouched` must not even have noticed."""
+    def check(
+        self, *, untouched: Sequence[str] = (), is_book_true: bool = True, is_market_true: bool = True
+    ) -> None:
+        """What must hold after every fault; symbols in `untouched` must not even have noticed.
+
+        `is_book_true` false: the fault lets samples be taken before late updates came, or changes the market.
+        `is_market_true` false: it changes the market, so that trades are others than without it.
+        """
         for symbol in self.scenario.symbols:
-            self.check_trades(symbol)
+            self.check_trades(symbol, is_market_true=is_market_true)
             if is_book_true:
                 self.check_samples(symbol)
+            assert self.final_books[symbol] in ("", "not synced"), f"{symbol}: the book at the end is wrong"
         for symbol in untouched:
             assert self.gaps("depth", symbol) == []
             assert self.gaps("aggtrades", symbol) == []
         self.check_derivation()
         assert [str(found) for found in audit(self.folder / "lake")] == []
 
-    def check_trades(self, symbol: str) -> None:
+    def check_trades(self, symbol: str, *, is_market_true: bool = True) -> None:
         """Each trade that was sent is stored once and true, or lies in a recorded gap."""
         if "trades" not in self.scenario.kinds:
             return
@@ -143,7 +154,7 @@ class Outcome:
         ids = rows["trade_id"].to_list()
         assert len(ids) == len(set(ids)), "a trade is stored twice"
         columns = rows.select("timestamp", "price", "quantity", "is_buyer_maker").rows()
-        for identity, row in zip(ids, columns, strict=True):
+        for identity, row in zip(ids, columns, strict=True) if is_market_true else ():
             assert truth[identity] == row, f"trade {identity} is not what was sent"
         first, last = min(ids), max(ids)
         missing = set(range(first, last + 1)) - set(ids)
@@ -181,7 +192,7 @@ class Outcome:
         ours, theirs = files(self.folder / "lake"), files(again)
         assert ours.keys() == theirs.keys()
         different = [name for name in ours if ours[name] != theirs[name]]
-        assert different == [], "derived again, these tables differ"
+        assert different == [], f"derived again, these tables differ: {different}"
 
 
 def files(lake: Path) -> dict[str, bytes]:
@@ -263,5 +274,28 @@ async def _play(scenario: Scenario, folder: Path, during: "During | None") -> Ou
             health=Health("sim"),
         )
         sent = msgspec.to_builtins(server.exchange.counts)
-    books = {symbol: (recorder.status().book, {}, {}) for symbol, recorder in recorders.items()}
-    return Outcome(scenario, folder, collected, sent, server, books)
+        final = {symbol: _difference(server, recorder) for symbol, recorder in recorders.items()}
+    books = {symbol: recorder.status().book for symbol, recorder in recorders.items()}
+    return Outcome(scenario, folder, collected, sent, server, books, final)
+
+
+def _difference(server: Server, recorder: SymbolRecorder) -> str:
+    """In what a book differs from the exchange's at the same update, within the range that is trusted."""
+    sampler, instrument = recorder.pipeline.sampler, recorder.instrument
+    if not sampler.is_synced:
+        return "not synced"
+    truth = msgspec.json.decode(server.exchange.publishers[instrument.symbol].snapshot(1 << 13))
+    if truth["lastUpdateId"] != sampler.book.book_id:
+        return "not synced"
+    for side, name, sign in ((BID, "bids", 1), (ASK, "asks", -1)):
+        ticks, lots = levels(sampler.ladder, side)
+        ours = dict(zip(ticks.tolist(), lots.tolist(), strict=True))
+        pairs = [(float(price), float(quantity)) for price, quantity in truth[name]]
+        prices = instrument.price.to_counts(np.array([price for price, _ in pairs]))
+        quantities = instrument.quantity.to_counts(np.array([quantity for _, quantity in pairs]))
+        theirs = dict(zip(prices.tolist(), quantities.tolist(), strict=True))
+        edge = sign * sampler.book.trusted[side]
+        wrong = [t for t in ours.keys() | theirs.keys() if sign * t >= edge and ours.get(t) != theirs.get(t)]
+        if wrong:
+            return f"{name}: {len(wrong)} levels, such as {wrong[:3]}"
+    return ""

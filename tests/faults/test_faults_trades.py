@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.faults.harness import COLLECTING, FAST, Outcome, Scenario, play
 
+from tests.faults.harness import COLLECTING, FAST, Outcome, Scenario, play
 from undertow.runtime.repair import RepairSettings
 from undertow.venues.simulated.faults import Fault
 

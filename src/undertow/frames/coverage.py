@@ -109,6 +109,8 @@ class CoverageFold(msgspec.Struct):
         stretch = self.stretches.get(gap.stream)
         if stretch is not None:
             self._reach(gap.stream, gap.from_ns, stretch.last_id)
+            if gap.first_id < 0:  # the gap may begin before events that were counted already
+                stretch.last_id = _NO_ID
             self._write(gap.stream, stretch, gap.from_ns)
         self.rows.append(row)
         if gap.stream != "depth" and gap.first_id >= 0:

@@ -76,7 +76,8 @@ def test_what_was_polled_is_typed() -> None:
         f'{{"stream":"btcusdt@fundingRate","data":[{row},{row[:-1]},"markPrice":"34287.5"}}]}}'
     ).others
     assert rates == [
-        FundingRate("BTCUSDT", 1570608000001000000, 1723161255030314667, -1.8e-7, price) for price in (None, 34287.5)
+        FundingRate("BTCUSDT", 1570608000001000000, 1723161255030314667, -1.8e-7, price)
+        for price in (None, 34287.5)
     ]
     broken = one('{"stream":"btcusdt@openInterest","data":{"code":-1121,"msg":"Invalid symbol."}}')
     assert [r.reason for r in broken.rejections] == [Reason.MISSING_FIELD]

@@ -227,6 +227,24 @@ def test_fields_change_their_type_and_values_are_new(trades: list[dict[str, Any]
     assert (count["damaged"], count["lost"]) == (1, [[identity, identity]])
 
 
+def test_a_field_is_empty_and_times_are_in_another_unit() -> None:
+    stream = "btcusdt@markPrice@1s"
+    faults = (
+        Fault(at_s=1.5, kind="empty_field", stream=stream, field="r"),
+        Fault(at_s=3.5, kind="microseconds", stream=stream),
+    )
+    frames, _ = told(f"/market/stream?streams={stream}", *faults)
+    assert [frame["data"]["r"] == "" for frame in frames] == [False, True, False, False, False]
+    assert [frame["data"]["E"] > 10**15 for frame in frames] == [False, False, False, True, False]
+
+
+def test_a_fault_of_several_streams_is_forgotten_after_a_minute() -> None:
+    frames, count = told(
+        PUBLIC, Fault(at_s=1.0, kind="drop", stream="*@depth@100ms", count=10_000), duration_s=70.0
+    )
+    assert (count["dropped"], len(frames)) == (600, 100)
+
+
 def test_a_muted_connection_answers_and_brings_nothing() -> None:
     async def scene(at: Scenery) -> None:
         async with at.socket("/public/stream") as muted, at.socket(PUBLIC) as other:

@@ -185,6 +185,41 @@ def test_a_market_that_is_settling_is_silent() -> None:
     play(scene, fault, symbols="BTCUSDT,ETHUSDT")
 
 
+def test_a_market_is_delisted_and_comes_back() -> None:
+    async def scene(at: Scenery) -> None:
+        async with at.socket(f"/public/stream?streams={DEPTH}") as socket:
+            reading = asyncio.create_task(read_all(socket))
+            stated = {}
+            while not reading.done():
+                info = await at.get(INFO)
+                stated[info["serverTime"] - DEFAULT_START_MS] = len(info["symbols"])
+            frames = await reading
+        assert {number for time_ms, number in stated.items() if 1100 < time_ms < 2900} == {1}
+        assert {number for time_ms, number in stated.items() if time_ms > 3100} == {2}
+        times = [frame["data"]["E"] - DEFAULT_START_MS for frame in frames]
+        assert not any(1000 < time_ms < 3000 for time_ms in times)
+        assert max(times) == 5000
+
+    play(
+        scene,
+        Fault(at_s=1.0, kind="delist", symbol="BTCUSDT"),
+        Fault(at_s=3.0, kind="status_change", symbol="BTCUSDT", status="TRADING"),
+        symbols="BTCUSDT,ETHUSDT",
+        enforces_limits=False,
+        speed=20.0,
+    )
+
+
+def test_rows_come_twice() -> None:
+    async def scene(at: Scenery) -> None:
+        path = "/fapi/v1/fundingRate?symbol=BTCUSDT"
+        once = await at.get(path)
+        await at.fault(kind="repeated_rows", endpoint="fundingRate")
+        assert await at.get(path) == [once[0], *once]
+
+    play(scene)
+
+
 def test_the_day_has_a_volume() -> None:
     async def scene(at: Scenery) -> None:
         async with at.socket(f"/market/stream?streams={TRADES}") as socket:

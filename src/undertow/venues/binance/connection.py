@@ -236,5 +236,6 @@ async def open_connection(
             auto_ping_idle_timeout=20,
             auto_ping_reply_timeout=20,
         )
-    assert isinstance(connection, Connection)  # noqa: S101 - what the factory above returns
+    if not isinstance(connection, Connection):  # cut between the handshake and the first frame
+        raise ConnectionError(f"{url}: the connection was lost as it was opened ({connection!r})")
     return connection

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from undertow.venues.simulated.faults import Fault
+from undertow.venues.simulated.market import DELISTED
 from undertow.venues.simulated.matching import (
     ASK,
     BID,
@@ -82,6 +83,11 @@ def _status_change(publisher: Publisher, fault: Fault) -> None:
     market.still_until_ms = 0 if fault.status == "TRADING" else _FOR_EVER_MS
 
 
+def _delist(publisher: Publisher, _fault: Fault) -> None:
+    publisher.market.status = DELISTED
+    publisher.market.still_until_ms = _FOR_EVER_MS
+
+
 def _funding_interval(publisher: Publisher, fault: Fault) -> None:
     publisher.market.funding_hours = fault.hours
 
@@ -100,6 +106,7 @@ BOOK_FAULTS: Mapping[str, Callable[[Publisher, Fault], None]] = {
     "rebase": _rebase,
     "partial_range": _partial_range,
     "status_change": _status_change,
+    "delist": _delist,
     "funding_interval": _funding_interval,
     "tick_change": _tick_change,
 }

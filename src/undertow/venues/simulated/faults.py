@@ -59,6 +59,8 @@ KINDS: Mapping[str, Kind] = {
     "missing_field": _kind("frame", "field"),
     "string_to_number": _kind("frame", "field"),
     "new_enum": _kind("frame", "", "field text"),  # a value never seen before, of field X unless said
+    "empty_field": _kind("frame", "field"),  # a text without letters
+    "microseconds": _kind("frame"),  # times in another unit
     "oversize": _kind("frame", "", "size_bytes"),  # padded to 1 MB unless said
     "shift_event_time": _kind("frame", "milliseconds"),
     "silence": _kind("frame", "for_s"),  # nothing is sent; ids go on and are lost
@@ -94,12 +96,14 @@ KINDS: Mapping[str, Kind] = {
     "freeze": _kind("rest", is_lasting=True),
     "empty_answer": _kind("rest"),
     "partial_answer": _kind("rest"),
+    "repeated_rows": _kind("rest"),
     "no_headers": _kind("rest"),
     "used_weight": _kind("exchange", "weight"),
     "limit_change": _kind("exchange", "limit"),
     "server_time_offset": _kind("exchange", "milliseconds"),
     "tick_change": _kind("book", "symbol tick"),
     "status_change": _kind("book", "symbol status"),
+    "delist": _kind("book", "symbol"),  # not stated any more, and silent; status_change brings it back
     "funding_interval": _kind("book", "symbol hours"),
     # The exchange as a whole.
     "halt": _kind("exchange", "for_s", "code"),
@@ -199,6 +203,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def has_stream_target(self) -> bool:
         """Whether it names streams."""
         return bool(self.stream or self.symbol)
+
+    @property
+    def exact_stream(self) -> str:
+        """The one stream that it targets; empty where it may be several."""
+        name = self.stream or (f"{self.symbol.lower()}@{self.suffix}" if self.suffix else "")
+        return "" if any(letter in name for letter in "*?[") else name
 
     def targets(self, stream: str) -> bool:
         """Whether a stream is meant; any is where none is named.

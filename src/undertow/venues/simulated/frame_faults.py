@@ -15,6 +15,8 @@ __all__ = ["FrameFaults", "Outgoing", "Passage"]
 
 _SWALLOWS = frozenset({"drop", "silence", "ignore_stream", "mute"})
 _HOLDS = frozenset({"delay", "stall"})
+_PATIENCE_MS = 60_000
+"""A fault that hits each of several streams so often waits no longer for those that send nothing."""
 _FAR_TICKS = 12_000
 """Nobody places orders so far from the best price."""
 
@@ -106,8 +108,8 @@ class _Active:
             return False
         if self.until_ms is not None and now_ms >= self.until_ms:
             return True
-        most, name = self.fault.most_hits, self.fault.stream
-        return most is not None and bool(name) and "*" not in name and self.hits[name] >= most
+        most, name = self.fault.most_hits, self.fault.exact_stream
+        return most is not None and bool(name) and self.hits[name] >= most
 
     def due_ms(self, stream: str, now_ms: int) -> int:
         """When a message of a stream is to be sent; its order is kept."""
@@ -134,6 +136,8 @@ class FrameFaults:
     def begin(self, fault: Fault, now_ms: int) -> None:
         """From now on."""
         until_ms = now_ms + round(fault.for_s * 1000) if fault.for_s else None
+        if until_ms is None and fault.most_hits is not None and not fault.exact_stream:
+            until_ms = now_ms + _PATIENCE_MS
         client = None if fault.connection is None else self._find_connection(fault.connection)
         self._active.append(_Active(fault, until_ms, client))
 

@@ -33,10 +33,11 @@ from undertow.venues.simulated.orderflow import (
 from undertow.venues.simulated.record import MinuteRecord
 from undertow.venues.simulated.wire import Aggregate, Candle, Mark
 
-__all__ = ["Events", "Market", "new_market"]
+__all__ = ["DELISTED", "Events", "Market", "new_market"]
 
 Integers = NDArray[np.int64]
 
+DELISTED = ""
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
 _FUNDING_MS = 8 * _HOUR_MS
@@ -81,6 +82,7 @@ class Market:
     omitted_ids: list[int] = field(default_factory=list)
     """Ids of such trades."""
     status: str = "TRADING"
+    """What is stated of it; DELISTED: nothing is."""
     funding_hours: int = 8
 
     def advance(self, until_ms: int) -> Events:

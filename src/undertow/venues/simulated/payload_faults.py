@@ -65,6 +65,25 @@ def _new_enum(fault: Fault, payload: bytes) -> bytes | None:
     return msgspec.json.encode(message)
 
 
+def _empty_field(fault: Fault, payload: bytes) -> bytes | None:
+    message = _decoded(payload)
+    holder = _holder(message, fault.field)
+    if holder is None:
+        return None
+    holder[fault.field] = ""
+    return msgspec.json.encode(message)
+
+
+def _microseconds(_fault: Fault, payload: bytes) -> bytes | None:
+    message = _decoded(payload)
+    if "E" not in message:
+        return None
+    for name in ("E", "T"):
+        if name in message:
+            message[name] *= 1000
+    return msgspec.json.encode(message)
+
+
 def _oversize(fault: Fault, payload: bytes) -> bytes | None:
     return payload[:-1] + b',"zz":"' + b"z" * fault.size_bytes + b'"}'
 
@@ -99,6 +118,8 @@ SPOILERS: Mapping[str, Callable[[Fault, bytes], bytes | None]] = {
     "missing_field": _missing_field,
     "string_to_number": _string_to_number,
     "new_enum": _new_enum,
+    "empty_field": _empty_field,
+    "microseconds": _microseconds,
     "oversize": _oversize,
     "shift_event_time": _shift_event_time,
     "repeated_price": _repeated_price,

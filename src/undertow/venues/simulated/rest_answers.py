@@ -5,7 +5,7 @@ from typing import Any
 
 from undertow.venues.simulated.exchange import Exchange
 from undertow.venues.simulated.listings import Listing
-from undertow.venues.simulated.market import Market
+from undertow.venues.simulated.market import DELISTED, Market
 from undertow.venues.simulated.publisher import Publisher
 from undertow.venues.simulated.wire import Aggregate, Candle
 
@@ -90,7 +90,11 @@ def _exchange_info(exchange: Exchange, query: Query) -> Any:
     wanted = query.get("symbol")
     if wanted is not None and is_spot:
         find_publisher(exchange, query)
-    markets = [publisher.market for name, publisher in exchange.publishers.items() if wanted in {None, name}]
+    markets = [
+        publisher.market
+        for name, publisher in exchange.publishers.items()
+        if wanted in {None, name} and publisher.market.status != DELISTED
+    ]
     return {
         "timezone": "UTC",
         "serverTime": _stated_ms(exchange),

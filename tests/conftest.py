@@ -32,7 +32,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     for marker in item.iter_markers("scenario"):
         report.user_properties.append(("scenario", (*marker.args, item.nodeid)))  # type: ignore[attr-defined]
-    return report  # type: ignore[return-value]
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -1,8 +1,9 @@
-"""`make soak`: half a day of ten markets in twenty minutes, faults and kills from a seed, and a count at the end.
+"""`make soak`: half a day of ten markets in twenty minutes, faults and kills from a seed, then a count.
 
-The simulated exchange keeps its own record of every trade, minute by minute. The collector is killed with -9 at
-random moments and started again; meanwhile connections are reset, frames dropped, REST fails. At the end each
-minute of the record is held against the lake: none lost, none twice, none wrong; memory must not have grown.
+The simulated exchange keeps its own record of every trade, minute by minute. The collector is killed with -9
+at random moments and started again; meanwhile connections are reset, frames dropped, REST fails. At the end
+each minute of the record is held against the lake: none lost, none twice, none wrong; memory must not have
+grown.
 """
 
 import json
@@ -143,12 +144,12 @@ def _collect(run: _Run, market: psutil.Popen, kill_at_s: Sequence[float]) -> Non
             collector.wait()
             run.kills += 1
             collector, started_s = run.start(), time.monotonic()
-    collector.wait(timeout=300)
+    collector.wait(timeout=600)
 
 
 def _compare(run: _Run, symbol: str) -> dict[str, int]:
     """The lake against the record of one symbol."""
-    record = _ask(run.url, f"/sim/record?symbol={symbol}")
+    record = _ask(run.url, f"/sim/record?symbol={symbol}")["minutes"]
     rows = pl.concat(
         [
             pl.read_parquet(path, columns=["timestamp", "trade_id", "price", "quantity"])
@@ -235,7 +236,7 @@ def _report(
         "audit": findings[:10],
         "violations": counters.get("violations", {}),
     }
-    print(json.dumps(summary, indent=1))
+    typer.echo(json.dumps(summary, indent=1))
     (run.folder / "report.json").write_text(json.dumps(summary, indent=1))
     bad = [s for s, row in found.items() if row["lost"] or row["twice"] or row["wrong_minutes"]]
     if bad or findings or abs(last / second - 1) > _MEMORY_GROWTH:

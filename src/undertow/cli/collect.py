@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["collect"]
 
-_REGULAR_KINDS = ("trades", "depth", "ticker", "mark", "liquidations")
+_REGULAR_KINDS = (
+    *("trades", "depth", "ticker", "mark", "liquidations", "klines"),
+    *("open_interest", "funding"),
+)
 _SIMULATION_QUIET_S = 2.0
 
 
@@ -37,7 +40,10 @@ def collect(
     ] = None,
     streams: Annotated[
         str | None,
-        typer.Option(help="Of trades, single_trades, depth, ticker, mark, liquidations, klines."),
+        typer.Option(
+            help="Of trades, single_trades, depth, depth_fastest, partial_depth, ticker, mark, liquidations, "
+            "klines, open_interest, funding."
+        ),
     ] = None,
     lake: Annotated[Path, typer.Option(help="Directory of the tables.")] = Path("lake"),
     journal: Annotated[Path, typer.Option(help="Directory of the raw frames.")] = Path("journal"),
@@ -101,7 +107,7 @@ def collect(
         repair=RepairSettings() if repair else None,
     )
     kinds = _split(streams, upper=False) or tuple(
-        kind for kind in _REGULAR_KINDS if kind in endpoints.streams
+        kind for kind in _REGULAR_KINDS if kind in {*endpoints.streams, *endpoints.polled}
     )
     began_s = time.monotonic()
     with _metrics(endpoints.venue, metrics_port) as health:
@@ -150,6 +156,7 @@ def _run(job: _Job, settings: "CollectorSettings", feed_settings: "FeedSettings"
                 feed_settings=feed_settings,
                 on_progress=on_progress,
                 health=job.health,
+                memory=job.journal / job.endpoints.venue / "_governor.json",
                 keep_exchange_info=_keeper(job.journal / job.endpoints.venue / "exchangeInfo.json"),
             )
         )

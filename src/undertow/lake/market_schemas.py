@@ -42,6 +42,7 @@ MARKET_SCHEMAS: Mapping[str, pa.Schema] = {
             *_words("side"),
             *_floats("price", "average_price", "quantity", "filled_quantity"),
             *_words("order_type", "time_in_force", "status"),
+            *_integers("event_ms"),
             _RECEIVED,
         ]
     ),
@@ -70,18 +71,28 @@ MARKET_SCHEMAS: Mapping[str, pa.Schema] = {
     "clock": pa.schema([_TIME, *_integers("offset_us", "error_us", "rtt_us"), _RECEIVED]),
     "instruments": pa.schema([_TIME, *_words("change", "before", "after"), _RECEIVED]),
 }
-"""`timestamp`: the exchange's time [Unix ms], of a candle its beginning. `event_ms` of `book_ticker` is null
-where the venue gives no time; `timestamp` is then when it came. `side` SELL: a long was liquidated.
+"""`timestamp`: the exchange's time [Unix ms], of a candle its beginning, of a liquidation the order's. `event_ms`
+of `book_ticker` is null where the venue gives no time, and `timestamp` then when it came; of a liquidation it is
+when the exchange sent it. `side` SELL: a long was liquidated. `received_ns`: the local clock, before which no row
+may be used.
 """
 
+_FORCED_ORDER = tuple(name for name in MARKET_SCHEMAS["liquidations"].names if name != "received_ns")
+
 MARKET_UNIQUE_KEYS: Mapping[str, tuple[str, ...]] = {
-    "liquidations": ("timestamp", "side", "price", "quantity", "average_price", "received_ns"),
+    "liquidations": _FORCED_ORDER,
     "book_ticker": ("update_id",),
     "depth20": ("last_update_id",),
-    "instruments": ("timestamp", "change", "after"),
+    "instruments": ("timestamp", "change", "before", "after"),
 }
+"""What tells one row from another where it is not `timestamp` alone. A forced order has no id: one whose every word
+is the same, down to when it was sent, is a copy of it, and two of one millisecond that differ are two.
+"""
+
 MARKET_SORT_KEYS: Mapping[str, tuple[str, ...]] = {
-    "liquidations": ("timestamp", "received_ns"),
+    "liquidations": ("timestamp", "event_ms", *_FORCED_ORDER[1:-1]),
     "book_ticker": ("timestamp", "update_id"),
     "depth20": ("timestamp", "last_update_id"),
+    "instruments": ("timestamp", "change", "before", "after"),
 }
+"""What rows are sorted by where it is not `timestamp` alone; no two rows are equal in all of it."""

@@ -131,6 +131,8 @@ class Liquidation(msgspec.Struct, frozen=True, tag="liquidation"):
     order_type: str = ""
     time_in_force: str = ""
     status: str = ""
+    published_ns: int = 0
+    """When the exchange sent it; 0 where it does not say."""
 
 
 class Kline(msgspec.Struct, frozen=True, tag="kline"):

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -10,8 +11,10 @@ from undertow.errors import InputError, VenueError
 from undertow.market.instruments import Instrument
 from undertow.runtime.collector import Collector, CollectorSettings, Progress
 from undertow.runtime.health import Health
+from undertow.runtime.polling import Poller, PollingSettings
 from undertow.runtime.track import Recorder
 from undertow.venues.binance.endpoints import Endpoints, stream_names
+from undertow.venues.binance.governor import WeightGovernor
 from undertow.venues.binance.instruments import (
     find_instrument,
     known_instrument,
@@ -71,16 +74,20 @@ async def collect(
     feed_settings: FeedSettings | None = None,
     on_progress: Progress | None = None,
     health: Health | None = None,
+    polling: PollingSettings | None = None,
+    memory: Path | None = None,
     keep_exchange_info: Callable[[bytes], None] = lambda _: None,
 ) -> Collected:
     """Look up the instruments, open a recorder for each, and collect until the end, a signal or the duration.
 
+    `memory` names a file that keeps the exchange's bans over a restart.
     Raises InputError for symbols and streams that cannot be collected, VenueError where the exchange cannot
     be reached or refuses, and what a recorder raises.
     """
     stream_names(endpoints, symbols, kinds)
     clock = ReceiveClock()
-    async with BinanceRest(endpoints, clock=clock) as rest:
+    governor = WeightGovernor(endpoints.weight_per_minute, memory=memory)
+    async with BinanceRest(endpoints, clock=clock, governor=governor) as rest:
         instruments = await resolve_instruments(rest, symbols, keep=keep_exchange_info)
         with contextlib.ExitStack() as opened:
             recorders = []
@@ -99,5 +106,17 @@ async def collect(
             on_progress=on_progress,
             health=health,
         )
+        rest.on_status = collector.health.note_rest
+        poller = Poller(
+            rest,
+            [instrument.symbol for instrument in instruments],
+            frozenset(kinds) & endpoints.polled,
+            collector.record_named,
+            collector.on_alarm,
+            collector.count,
+            lambda offset: collector.health.set_clock(offset.offset_ns, offset.error_ns),
+            polling or PollingSettings(),
+        )
+        collector.companions.append(poller)
         counters = await collector.run(duration_s)
     return Collected(tuple(instruments), counters, tuple(collector.alarms))

@@ -51,6 +51,8 @@ class CollectorSettings:
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
     repair: RepairSettings | None = field(default_factory=RepairSettings)
     """None: missing trades are not asked for."""
+    finish_repairs_s: float = 300.0
+    """How long a collection whose market has ended goes on asking for what was skipped."""
     progress_every_s: float = 1.0
 
 
@@ -151,7 +153,18 @@ class Collector:
 
     async def _receive(self) -> None:
         await self.feed.run()
+        if self._repairer is not None and not self._stopping.is_set():
+            await self._finish_repairs()
         self.stop()
+
+    async def _finish_repairs(self) -> None:
+        """The market has ended: what can still be had is waited for, within a bound."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.finish_repairs_s):
+                while any(track.recorder.missing_trades() for track in self._tracks.values()):
+                    if self._repairer is None or self._repairer.has_given_up(self.tracks):
+                        return
+                    await asyncio.sleep(self.settings.process_every_s)
 
     def _mark_resumption(self) -> None:
         """Where a recording goes on after an earlier run, what came between was missed."""

@@ -1,4 +1,8 @@
-"""Rows of the market tables out of a mapped block."""
+"""Rows of the market tables out of a mapped block.
+
+Nothing is carried from block to block: a frame that came twice gives its row twice, and the lake keeps one of them
+by the keys in `lake.market_schemas`.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +18,7 @@ from undertow.market.batch import EventBatch, EventKind
 from undertow.market.events import (
     ClockOffset,
     FundingRate,
+    Gap,
     Kline,
     Liquidation,
     ListingChange,
@@ -22,7 +27,7 @@ from undertow.market.events import (
     OpenInterest,
 )
 from undertow.market.instruments import Instrument
-from undertow.market.time import MILLISECOND_NS
+from undertow.market.time import MILLISECOND_NS, MINUTE_NS
 from undertow.venues.binance.mapper import Mapped
 
 __all__ = ["market_tables"]
@@ -34,12 +39,16 @@ _PARTIAL_LEVELS = 20
 
 
 def market_tables(instrument: Instrument, mapped: Mapped) -> dict[str, pa.Table]:
-    """Table → its rows in this block, in arrival order; tables without any are left out."""
+    """Table → its rows in this block, in arrival order; tables without any are left out.
+
+    Candles are stored when they are closed, and those of one minute only.
+    """
     rows: dict[str, list[Row]] = {}
     for event in mapped.others:
-        name, row_of = _ROWS.get(type(event), ("", None))
-        if row_of is not None and not (isinstance(event, Kline) and not event.is_closed):
-            rows.setdefault(name, []).append({**row_of(event), "received_ns": event.receive_ns})  # type: ignore[union-attr]
+        if isinstance(event, Gap) or not _is_stored(event):
+            continue
+        name, row_of = _ROWS[type(event)]
+        rows.setdefault(name, []).append({**row_of(event), "received_ns": event.receive_ns})
     found = {name: rows_to_arrow(instrument, MARKET_SCHEMAS[name], entries) for name, entries in rows.items()}
     batch = mapped.batch
     quotes = np.flatnonzero(batch.kind == EventKind.BEST_QUOTE)
@@ -51,18 +60,25 @@ def market_tables(instrument: Instrument, mapped: Mapped) -> dict[str, pa.Table]
     return found
 
 
+def _is_stored(event: MarketEvent) -> bool:
+    if isinstance(event, Kline):
+        return event.is_closed and event.close_ns - event.open_ns == MINUTE_NS
+    return type(event) in _ROWS
+
+
 def _quotes(instrument: Instrument, batch: EventBatch, rows: Integers) -> pa.Table:
+    """Of a side that is empty (the venue gives price 0) the price is null."""
     price, quantity = instrument.price, instrument.quantity
     event_ns, receive_ns = batch.event_ns[rows], batch.receive_ns[rows]
-    sides = [batch.level_ticks, batch.level_lots]
     bid, ask = batch.bid_start[rows], batch.ask_start[rows]
+    bid_ticks, ask_ticks = batch.level_ticks[bid], batch.level_ticks[ask]
     columns = [
         np.where(event_ns > 0, event_ns, receive_ns) // MILLISECOND_NS,
         batch.last_id[rows],
-        price.to_floats(sides[0][bid]),
-        quantity.to_floats(sides[1][bid]),
-        price.to_floats(sides[0][ask]),
-        quantity.to_floats(sides[1][ask]),
+        pa.array(price.to_floats(bid_ticks), mask=bid_ticks == 0),
+        quantity.to_floats(batch.level_lots[bid]),
+        pa.array(price.to_floats(ask_ticks), mask=ask_ticks == 0),
+        quantity.to_floats(batch.level_lots[ask]),
         pa.array(event_ns // MILLISECOND_NS, mask=event_ns == 0),
         receive_ns,
     ]
@@ -76,16 +92,21 @@ def _partial_books(instrument: Instrument, batch: EventBatch, rows: Integers) ->
     integers[:, 0] = np.where(event_ns > 0, event_ns, receive_ns)
     integers[:, 1], integers[:, 3] = batch.last_id[rows], receive_ns
     levels = np.zeros((len(rows), 4, _PARTIAL_LEVELS), np.int64)
-    for place, row in enumerate(rows.tolist()):
-        for side, (start, count) in enumerate(
-            ((batch.bid_start[row], batch.bid_count[row]), (batch.ask_start[row], batch.ask_count[row]))
-        ):
-            kept = min(int(count), _PARTIAL_LEVELS)
-            levels[place, 2 * side, :kept] = batch.level_ticks[start : start + kept]
-            levels[place, 2 * side + 1, :kept] = batch.level_lots[start : start + kept]
+    levels[:, 0], levels[:, 1] = _levels(batch, batch.bid_start[rows], batch.bid_count[rows])
+    levels[:, 2], levels[:, 3] = _levels(batch, batch.ask_start[rows], batch.ask_count[rows])
     full = book_to_arrow(instrument, book_columns(integers, levels))
     schema = MARKET_SCHEMAS["depth20"]
     return full.select(schema.names).cast(schema.with_metadata(full.schema.metadata))
+
+
+def _levels(batch: EventBatch, start: Integers, count: Integers) -> tuple[Integers, Integers]:
+    """(ticks, lots), each (n, 20), of the levels that lie from `start` on; 0 where there are no more."""
+    place = np.arange(_PARTIAL_LEVELS)
+    exists = place < count[:, None]
+    at = (start[:, None] + place)[exists]
+    ticks, lots = np.zeros(exists.shape, np.int64), np.zeros(exists.shape, np.int64)
+    ticks[exists], lots[exists] = batch.level_ticks[at], batch.level_lots[at]
+    return ticks, lots
 
 
 def _mark_price(event: MarkPrice) -> Row:
@@ -95,7 +116,7 @@ def _mark_price(event: MarkPrice) -> Row:
         "index_price": event.index_price,
         "estimated_settle_price": event.estimated_settle_price,
         "funding_rate": event.funding_rate,
-        "next_funding_ms": event.next_funding_ns // MILLISECOND_NS,
+        "next_funding_ms": event.next_funding_ns // MILLISECOND_NS or None,
         "mark_price_average": event.average_mark_price,
     }
 
@@ -120,9 +141,10 @@ def _liquidation(event: Liquidation) -> Row:
         "average_price": event.average_price,
         "quantity": event.quantity,
         "filled_quantity": event.filled_quantity,
-        "order_type": event.order_type,
-        "time_in_force": event.time_in_force,
-        "status": event.status,
+        "order_type": event.order_type or None,
+        "time_in_force": event.time_in_force or None,
+        "status": event.status or None,
+        "event_ms": event.published_ns // MILLISECOND_NS or None,
     }
 
 
@@ -139,8 +161,8 @@ def _kline(event: Kline) -> Row:
         "trade_count": event.trade_count,
         "taker_buy_volume": event.taker_buy_volume,
         "taker_buy_quote_volume": event.taker_buy_quote_volume,
-        "first_trade_id": event.first_trade_id,
-        "last_trade_id": event.last_trade_id,
+        "first_trade_id": event.first_trade_id if event.trade_count else None,
+        "last_trade_id": event.last_trade_id if event.trade_count else None,
     }
 
 

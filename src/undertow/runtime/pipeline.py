@@ -174,7 +174,7 @@ class Pipeline:
             amend_late_counts(lake, late_ns, sampled.late_closed_ns, self.settings.timeframes_ns)
 
     def _write_market(self, mapped: Mapped) -> None:
-        """Quotes, prices, rates, liquidations, candles; each row once, though its frame may have come twice."""
+        """Quotes, prices, rates, liquidations and candles."""
         tables = market_tables(self.instrument, mapped)
         for table, rows in tables.items():
             self._lake.append(table, rows)

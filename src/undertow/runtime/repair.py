@@ -41,6 +41,9 @@ class _Attempts:
     """Where the range began when it was asked for: it moves with every trade that came."""
 
 
+_NEVER = _Attempts()
+
+
 @dataclass(slots=True)
 class TradeRepairer:
     """Asks for missing aggregate trades by id, oldest first, and records the answers as they came.
@@ -62,6 +65,11 @@ class TradeRepairer:
                 for first, last in track.recorder.missing_trades():
                     await self._attend(track, first, last)
             await asyncio.sleep(self.settings.every_s)
+
+    def has_given_up(self, tracks: Sequence[Track]) -> bool:
+        """Whether every range that lacks has been asked for in vain."""
+        left = [(track.symbol, last) for track in tracks for _, last in track.recorder.missing_trades()]
+        return all(self._attempts.get(key, _NEVER).count >= self.settings.attempts for key in left)
 
     async def _attend(self, track: Track, first: int, last: int) -> None:
         """One page of a range, unless it has been given up or must wait."""

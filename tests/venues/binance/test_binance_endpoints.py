@@ -63,10 +63,20 @@ def test_bad_venues_are_explained(venue: str, url: str | None, words: str) -> No
         endpoints_for(venue, url)
 
 
-@pytest.mark.parametrize("kind", ["open_interest", "funding", "candles"])
-def test_streams_that_cannot_be_collected_are_explained(kind: str) -> None:
-    with pytest.raises(InputError, match=f"stream '{kind}' cannot be collected: .{{20}}"):
-        stream_names(endpoints_for("binance-usdm"), ["BTCUSDT"], [kind])
+@pytest.mark.parametrize(("venue", "kind"), [("binance-spot", "open_interest"), ("binance-usdm", "candles")])
+def test_streams_that_cannot_be_collected_are_explained(venue: str, kind: str) -> None:
+    with pytest.raises(InputError, match=f"stream '{kind}' cannot be collected: {venue} has trades"):
+        stream_names(endpoints_for(venue), ["BTCUSDT"], [kind])
+
+
+def test_what_is_polled_is_no_stream() -> None:
+    usdm = endpoints_for("binance-usdm")
+    assert stream_names(usdm, ["BTCUSDT"], ["open_interest", "funding"]) == {}
+
+
+def test_two_speeds_of_one_book_are_refused() -> None:
+    with pytest.raises(InputError, match="choose one"):
+        stream_names(endpoints_for("binance-usdm"), ["BTCUSDT"], ["depth", "depth_fastest"])
 
 
 @pytest.mark.parametrize(

@@ -121,8 +121,8 @@ def test_receive_time_in_microseconds() -> None:
         (b'1723161255030314667 {"e":"trade","E":17231612', Reason.NOT_JSON),
         (b"1723161255030314667 \xff\xfe", Reason.NOT_JSON),
         (b'1723161255030314667 {"e":"trade","T":1,"t":1,"p":"1.05","q":"1","m":true}', Reason.OFF_STEP),
-        (b'1723161255030314667 {"e":"trade","T":1,"t":1,"p":"NaN","q":"1","m":true}', Reason.NOT_JSON),
-        (b'1723161255030314667 {"e":"trade","T":1,"t":1,"p":"-1.0","q":"1","m":true}', Reason.NOT_JSON),
+        (b'1723161255030314667 {"e":"trade","T":1,"t":1,"p":"NaN","q":"1","m":true}', Reason.MISSING_FIELD),
+        (b'1723161255030314667 {"e":"trade","T":1,"t":1,"p":"-1.0","q":"1","m":true}', Reason.MISSING_FIELD),
         (b'1723161255030314667 {"e":"trade","T":1,"t":1,"q":"1","m":true}', Reason.MISSING_FIELD),
         (
             b'1723161255030314667 {"e":"trade","s":"X","T":1,"t":1,"p":"1","q":"1","m":true}',

@@ -5,7 +5,8 @@ import pytest
 from tests.venues.binance.fake_exchange import FakeExchange, Reply
 
 from undertow.errors import VenueError
-from undertow.venues.binance.rest import BinanceRest, RefusedError, WeightGovernor
+from undertow.venues.binance.governor import WeightGovernor
+from undertow.venues.binance.rest import BinanceRest, RefusedError
 
 BOOK = b'{"lastUpdateId":7, "E":1,"T":1,\n"bids":[["1.0","2"]],"asks":[]}'
 
@@ -172,7 +173,7 @@ def test_the_governor_spends_no_more_than_its_share_in_any_minute() -> None:
     spent: dict[int, int] = {}
 
     async def main() -> None:
-        governor = WeightGovernor(100, share=0.8, clock=hands.clock, sleep=hands.sleep)
+        governor = WeightGovernor(100, clock=hands.clock, sleep=hands.sleep)
         for _ in range(50):
             await governor.acquire(7)
             minute = int(hands.now_s // 60)

@@ -30,6 +30,12 @@ class Scenery:
             assert answer.status == status, await answer.text()
             return await answer.json()
 
+    async def post(self, path: str) -> Any:
+        """The JSON of the answer to a POST."""
+        async with self.session.post(self.server.url + path) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
     async def fault(self, expected: int = 200, /, **fields: Any) -> Any:
         """Post a fault; the answer."""
         async with self.session.post(self.server.url + "/sim/fault", json=fields) as answer:

@@ -1,65 +1,24 @@
 """The exchange over real sockets on loopback."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
 import aiohttp
 import pytest
+from tests.venues.simulated import scenery
+from tests.venues.simulated.scenery import DEPTH, Scenery, read_all
 
 from undertow.errors import InputError, VenueError
 from undertow.venues.simulated.exchange import DEFAULT_START_MS, Settings
 from undertow.venues.simulated.listings import find_listings
-from undertow.venues.simulated.server import Server, serve
-
-DEPTH = "btcusdt@depth@100ms"
-Scene = Callable[["Scenery"], Awaitable[None]]
+from undertow.venues.simulated.server import serve
 
 
-class Scenery:
-    """A running server and a client session."""
-
-    def __init__(self, server: Server, session: aiohttp.ClientSession) -> None:
-        self.server = server
-        self.session = session
-
-    async def get(self, path: str) -> Any:
-        async with self.session.get(self.server.url + path) as answer:
-            assert answer.status == 200, await answer.text()
-            return await answer.json()
-
-    async def post(self, path: str) -> Any:
-        async with self.session.post(self.server.url + path) as answer:
-            assert answer.status == 200, await answer.text()
-            return await answer.json()
-
-    @asynccontextmanager
-    async def socket(
-        self, path: str, *, autoping: bool = True
-    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        async with self.session.ws_connect(self.server.url + path, autoping=autoping) as socket:
-            yield socket
-
-
-def play(scene: Scene, **changes: Any) -> None:
-    """Run a scene against a fresh server; whatever hangs ends with an error."""
-    values = {"speed": None, "duration_s": 5.0, "start_ms": DEFAULT_START_MS, "seed": 3, **changes}
-    settings = Settings(listings=find_listings(values.pop("symbols", "BTCUSDT,ETHUSDT")), **values)
-
-    async def main() -> None:
-        async with asyncio.timeout(30), serve(settings) as server, aiohttp.ClientSession() as session:
-            await scene(Scenery(server, session))
-
-    asyncio.run(main())
-
-
-async def read_all(socket: aiohttp.ClientWebSocketResponse) -> list[dict[str, Any]]:
-    """Messages until the server closes."""
-    return [json.loads(message.data) async for message in socket]
+def play(scene: scenery.Scene, **changes: Any) -> None:
+    """A scene with two markets."""
+    scenery.play(scene, **{"symbols": "BTCUSDT,ETHUSDT", **changes})
 
 
 def kept_book(snapshot: dict[str, Any], diffs: list[dict[str, Any]]) -> tuple[int, list[dict[str, str]]]:

@@ -12,13 +12,14 @@ from tests.venues.simulated.scenery import DEPTH, TRADES, Scenery, play, read_al
 
 from undertow.errors import InputError
 from undertow.venues.simulated.exchange import DEFAULT_START_MS, Settings
+from undertow.venues.simulated.faults import Fault
 from undertow.venues.simulated.listings import find_listings
 
 PATH = f"/stream?streams={DEPTH}"
 
 
-def play_spot(scene: Any, **changes: Any) -> None:
-    play(scene, market="spot", **changes)
+def play_spot(scene: Any, faults: tuple[Fault, ...] = (), **changes: Any) -> None:
+    play(scene, *faults, market="spot", **changes)
 
 
 def test_the_documented_procedure_gives_the_true_book() -> None:
@@ -99,7 +100,8 @@ def test_rest_answers_as_spot_does() -> None:
     play_spot(scene, duration_s=20.0, symbols="BTCUSDT,ETHUSDT")
 
 
-def test_the_same_event_has_its_own_time_on_each_connection() -> None:
+@pytest.mark.parametrize("faults", [(), (Fault(at_s=0.0, kind="duplicate", stream=DEPTH, for_s=60.0),)])
+def test_the_same_event_has_its_own_time_on_each_connection(faults: tuple[Fault, ...]) -> None:
     async def scene(at: Scenery) -> None:
         async with at.socket(PATH) as one, at.socket(PATH) as two:
             seen = await asyncio.gather(read_all(one), read_all(two))
@@ -110,7 +112,7 @@ def test_the_same_event_has_its_own_time_on_each_connection() -> None:
             assert second[identity]["E"] == first[identity]["E"] + 1
             assert {**second[identity], "E": 0} == {**first[identity], "E": 0}
 
-    play_spot(scene)
+    play_spot(scene, faults)
 
 
 def test_six_messages_within_a_second_are_too_many() -> None:

@@ -54,6 +54,8 @@ class Endpoints:
     messages_per_second: int
     """Messages a client may send on one socket per second before it is disconnected."""
     streams_per_connection: int = 1024
+    polled: frozenset[str] = frozenset()
+    """Kinds that are asked for by REST."""
     other_websockets: tuple[str, ...] = ()
     """Base URLs that serve the same sockets from elsewhere, for redundant connections."""
 
@@ -73,6 +75,8 @@ _USDM_STREAMS = {
     "trades": StreamKind("{symbol}@aggTrade", "market", 6.0),
     "single_trades": StreamKind("{symbol}@trade", "public", 6.0),
     "depth": StreamKind("{symbol}@depth@100ms", "public", 1.0),
+    "depth_fastest": StreamKind("{symbol}@depth@0ms", "public", 1.0),
+    "partial_depth": StreamKind("{symbol}@depth20@100ms", "public", 1.0),
     "ticker": StreamKind("{symbol}@bookTicker", "public", 1.0),
     "mark": StreamKind("{symbol}@markPrice@1s", "market", 1.0),
     "liquidations": StreamKind("{symbol}@forceOrder", "market", None),
@@ -82,6 +86,7 @@ _SPOT_STREAMS = {
     "trades": StreamKind("{symbol}@aggTrade", "all", 6.0),
     "single_trades": StreamKind("{symbol}@trade", "all", 6.0),
     "depth": StreamKind("{symbol}@depth@100ms", "all", 1.0),
+    "partial_depth": StreamKind("{symbol}@depth20@100ms", "all", 1.0),
     "ticker": StreamKind("{symbol}@bookTicker", "all", 1.0),
     "klines": StreamKind("{symbol}@kline_1m", "all", 6.0),
 }
@@ -97,6 +102,7 @@ _USDM = Endpoints(
     snapshot_levels=1000,
     weight_per_minute=2400,
     messages_per_second=10,
+    polled=frozenset({"open_interest", "funding"}),
 )
 _SPOT = Endpoints(
     venue="binance-spot",
@@ -113,12 +119,6 @@ _SPOT = Endpoints(
 )
 
 VENUES = (_USDM.venue, _SPOT.venue, "sim")
-
-_NOT_YET = {
-    "open_interest": "open interest is polled over REST, which this version does not do",
-    "funding": "settled funding rates are polled over REST, which this version does not do; "
-    "`mark` carries the estimated rate",
-}
 
 
 def endpoints_for(venue: str, url: str | None = None) -> Endpoints:
@@ -151,8 +151,12 @@ def stream_names(
     {'public': ('btcusdt@depth@100ms',), 'market': ('btcusdt@aggTrade',)}
     """
     names: dict[str, tuple[str, ...]] = {}
-    wanted = list(symbols)
-    for kind in kinds:
+    wanted, chosen = list(symbols), list(kinds)
+    if {"depth", "depth_fastest"} <= set(chosen):
+        raise InputError("streams depth and depth_fastest are the same book at two speeds; choose one")
+    for kind in chosen:
+        if kind in endpoints.polled:
+            continue
         stream = _stream_kind(endpoints, kind)
         found = tuple(stream.template.format(symbol=symbol.lower()) for symbol in wanted)
         names[stream.category] = names.get(stream.category, ()) + found
@@ -162,8 +166,8 @@ def stream_names(
 def _stream_kind(endpoints: Endpoints, kind: str) -> StreamKind:
     if kind in endpoints.streams:
         return endpoints.streams[kind]
-    reason = _NOT_YET.get(kind, f"{endpoints.venue} has {', '.join(endpoints.streams)}")
-    raise InputError(f"stream {kind!r} cannot be collected: {reason}")
+    has = ", ".join([*endpoints.streams, *sorted(endpoints.polled)])
+    raise InputError(f"stream {kind!r} cannot be collected: {endpoints.venue} has {has}")
 
 
 def rest_path(endpoints: Endpoints, name: str) -> str:

@@ -104,6 +104,7 @@ def classify(slots: Integers, has_previous: int) -> tuple[EventKind, Reason]:
         kind = EventKind.AGGREGATE_TRADE if complete else EventKind.REJECTED
     elif slots[TYPE] == TYPE_QUOTE or (slots[TYPE] == NO_TYPE and slots[BID_QUANTITY] >= 0):
         complete = slots[BID_PRICE] >= 0 and slots[ASK_PRICE] >= 0 and slots[LAST] >= 0
+        complete = complete and slots[BID_QUANTITY] >= 0 and slots[ASK_QUANTITY] >= 0
         kind = EventKind.BEST_QUOTE if complete else EventKind.REJECTED
     elif slots[SNAPSHOT_ID] >= 0 and slots[WRAPPED] == 0:
         complete = slots[BID_START] >= 0 and slots[ASK_START] >= 0

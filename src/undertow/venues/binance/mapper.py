@@ -1,28 +1,21 @@
 """Raw Binance frames into the vocabulary. Pure: bytes in, columns and events out."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from undertow.market.batch import EventBatch, EventKind
-from undertow.market.events import (
-    ClockOffset,
-    FundingRate,
-    Kline,
-    Liquidation,
-    ListingChange,
-    MarketEvent,
-    MarkPrice,
-    OpenInterest,
-)
+from undertow.market.events import MarketEvent
 from undertow.market.instruments import Instrument
 from undertow.market.time import to_nanoseconds
 from undertow.venues.binance import messages
+from undertow.venues.binance.drift import fault_of, type_of, unknown_parts
 from undertow.venues.binance.frame_row import SCRATCH, Reason
+from undertow.venues.binance.rare_events import POLLED, event_of
 from undertow.venues.binance.scanner import scan_lines
 
 __all__ = ["BinanceMapper", "Mapped", "Rejection"]
@@ -31,10 +24,15 @@ _EXPLANATION = {
     Reason.NO_RECEIVE_TIME: "no receive time at the start of the line",
     Reason.NOT_JSON: "not a complete JSON frame",
     Reason.OFF_STEP: "a price or quantity does not lie on the instrument's tick or lot",
-    Reason.MISSING_FIELD: "a field that this event type needs is missing",
+    Reason.MISSING_FIELD: "a field that this event type needs is missing, or no longer what it was",
     Reason.OTHER_SYMBOL: "a frame of another symbol",
     Reason.OTHER_VENUE: "a depth update of the other Binance market (USD-M carries `pu`, spot does not)",
 }
+
+_TYPES = frozenset(message.__struct_config__.tag for message in get_args(messages.Message))
+_EXPLAINED = frozenset({Reason.NOT_JSON, Reason.OFF_STEP, Reason.MISSING_FIELD})
+_COIN_MARGINED = 2
+"""`st` of the coin-margined market's rows, which streams of all symbols carry as well."""
 
 _SHORTEST_LEVEL = len('["1","1"]')
 
@@ -60,13 +58,18 @@ class Mapped:
     rejections: list[Rejection] = field(default_factory=list)
     unknown_types: Counter[str] = field(default_factory=Counter)
     unknown_fields: Counter[str] = field(default_factory=Counter)
-    """`type.field` → how often."""
+    """`type.field`, or `trade.X=VALUE`, → how often."""
+    field_faults: Counter[str] = field(default_factory=Counter)
+    """What a rejected frame lacks or has of another type → how often."""
+    filtered: Counter[str] = field(default_factory=Counter)
+    """Rows of another market in a stream of all symbols → how often."""
 
 
 class BinanceMapper:
     """Maps frames of one instrument.
 
-    Every frame that the columns do not hold is in `others`, counted in `unknown_types`, or a rejection.
+    Every frame that the columns do not hold is in `others`, counted in `unknown_types` or `filtered`, or a
+    rejection; rows of other symbols in a stream of all symbols are passed over.
     """
 
     def __init__(self, instrument: Instrument) -> None:
@@ -75,7 +78,7 @@ class BinanceMapper:
         price, quantity = instrument.price, instrument.quantity
         self._steps = np.array([price.units, price.digits, quantity.units, quantity.digits], np.int64)
         self._has_previous = int(instrument.venue != "binance-spot")
-        self._decoder = msgspec.json.Decoder(messages.Message, strict=False)
+        self._decoder = msgspec.json.Decoder(messages.Message)
 
     def map(self, data: bytes) -> Mapped:
         """Decode a block of complete journal lines."""
@@ -111,48 +114,85 @@ class BinanceMapper:
         for row in np.flatnonzero((kind <= EventKind.OTHER) | (reasons != Reason.FINE)):
             frame = data[bounds[row, 0] : bounds[row, 1]]
             if kind[row] == EventKind.REJECTED:
-                self._reject(mapped, int(row), Reason(int(reasons[row])), frame)
+                self._explain(mapped, int(row), Reason(int(reasons[row])), frame)
             elif kind[row] == EventKind.OTHER:
                 self._map_other(mapped, int(row), frame)
             else:
                 _count_unknown(mapped, frame)
 
-    def _reject(self, mapped: Mapped, row: int, reason: Reason, frame: bytes) -> None:
+    def _explain(self, mapped: Mapped, row: int, reason: Reason, frame: bytes) -> None:
+        """Why the scanner refused a frame, unless it is one of the rarer ones after all."""
+        fault = None
+        if reason in _EXPLAINED:
+            fields = _decoded(frame)[2]
+            if isinstance(fields, dict):
+                if "e" in fields and type_of(fields) not in messages.FREQUENT:
+                    mapped.batch.kind[row] = EventKind.OTHER
+                    self._map_other(mapped, row, frame)
+                    return
+                fault = fault_of(fields)
+        self._reject(mapped, row, Reason.MISSING_FIELD if fault else reason, frame, fault)
+
+    def _reject(
+        self, mapped: Mapped, row: int, reason: Reason, frame: bytes, fault: str | None = None
+    ) -> None:
+        mapped.batch.kind[row] = EventKind.REJECTED
+        message = _EXPLANATION[reason]
+        if fault is not None:
+            mapped.field_faults[fault] += 1
+            message = f"{message} ({fault})"
         text = frame[:80].decode("utf-8", "replace")
-        mapped.rejections.append(Rejection(row, reason, _EXPLANATION[reason], text))
+        mapped.rejections.append(Rejection(row, reason, message, text))
 
     def _map_other(self, mapped: Mapped, row: int, frame: bytes) -> None:
-        try:
-            stream, payload = messages.unwrap(frame)
-            fields = msgspec.json.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            mapped.batch.kind[row] = EventKind.REJECTED
+        name, payload, content = _decoded(frame)
+        if content is None:
             self._reject(mapped, row, Reason.NOT_JSON, frame)
             return
-        suffix = (stream or "").partition("@")[2]
-        if suffix in _POLLED:
+        suffix = name.partition("@")[2]
+        if suffix in POLLED:
             self._map_polled(mapped, row, suffix, payload, frame)
+        elif isinstance(content, list) and name.startswith("!"):
+            for part, fields in zip(_parts_decoder.decode(payload), content, strict=True):
+                self._map_message(mapped, row, bytes(part), fields, frame, is_of_all=True)
+        else:
+            self._map_message(mapped, row, payload, content, frame, is_of_all=name.startswith("!"))
+
+    def _map_message(
+        self, mapped: Mapped, row: int, payload: bytes, fields: object, frame: bytes, *, is_of_all: bool
+    ) -> None:
+        """One event; `is_of_all` where its stream carries all symbols: the others are passed over."""
+        name = fields.get("e") if isinstance(fields, dict) else None
+        if not isinstance(fields, dict) or not isinstance(name, str) or name not in _TYPES:
+            mapped.unknown_types[name if name and isinstance(name, str) else "(none)"] += 1
             return
-        name = fields.get("e", "") if isinstance(fields, dict) else ""
-        if name not in messages.KNOWN_FIELDS:
-            mapped.unknown_types[str(name) or "(none)"] += 1
+        if fields.get("st") == _COIN_MARGINED:
+            mapped.filtered[f"{name}.st={_COIN_MARGINED}"] += 1
             return
-        _count_unknown(mapped, frame)
+        if _symbol_of(fields) not in (None, self.instrument.symbol):
+            if not is_of_all:
+                self._reject(mapped, row, Reason.OTHER_SYMBOL, frame)
+            return
+        mapped.unknown_fields.update(unknown_parts(name, fields))
         try:
-            message = self._decoder.decode(payload)
-        except msgspec.ValidationError:
-            mapped.batch.kind[row] = EventKind.REJECTED
-            self._reject(mapped, row, Reason.MISSING_FIELD, frame)
-            return
-        self._take(mapped, row, message)
+            self._take(mapped, row, self._decoder.decode(payload))
+        except msgspec.ValidationError as error:
+            self._reject(mapped, row, Reason.MISSING_FIELD, frame, f"{name}: {error}")
 
     def _map_polled(self, mapped: Mapped, row: int, suffix: str, payload: bytes, frame: bytes) -> None:
         """An answer of REST that was journalled in the stream's place."""
         try:
-            mapped.others.extend(_POLLED[suffix](payload, int(mapped.batch.receive_ns[row])))
-        except msgspec.DecodeError:
-            mapped.batch.kind[row] = EventKind.REJECTED
-            self._reject(mapped, row, Reason.MISSING_FIELD, frame)
+            events = POLLED[suffix](payload, int(mapped.batch.receive_ns[row]))
+        except msgspec.DecodeError as error:
+            self._reject(mapped, row, Reason.MISSING_FIELD, frame, f"{suffix}: {error}")
+            return
+        if any(event.symbol != self.instrument.symbol for event in events):
+            self._reject(mapped, row, Reason.OTHER_SYMBOL, frame)
+            return
+        content = msgspec.json.decode(payload)
+        for fields in content if isinstance(content, list) else [content]:
+            mapped.unknown_fields.update(unknown_parts(suffix, fields))
+        mapped.others.extend(events)
 
     def _take(self, mapped: Mapped, row: int, message: messages.Message) -> None:
         batch = mapped.batch
@@ -165,106 +205,35 @@ class BinanceMapper:
             batch.kind[row] = EventKind.DISCONNECT
             batch.first_id[row] = _DISCONNECT_STREAMS.get(message.category, 3)
         else:
-            event = to_event(message, int(batch.receive_ns[row]))
+            event = event_of(message, int(batch.receive_ns[row]))
             if event is not None:
                 mapped.others.append(event)
 
 
+_parts_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def _decoded(frame: bytes) -> tuple[str, bytes, Any]:
+    """(stream name or nothing, payload, its content) of a frame; the content of what is no JSON is None."""
+    try:
+        stream, payload = messages.unwrap(frame)
+        return stream or "", payload, msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "", b"", None
+
+
 def _count_unknown(mapped: Mapped, frame: bytes) -> None:
-    _, payload = messages.unwrap(frame)
-    fields = msgspec.json.decode(payload)
-    name = fields.get("e", "bookTicker")
-    for key in fields.keys() - messages.KNOWN_FIELDS.get(name, frozenset()):
-        mapped.unknown_fields[f"{name}.{key}"] += 1
+    fields = _decoded(frame)[2]
+    if isinstance(fields, dict):
+        mapped.unknown_fields.update(unknown_parts(type_of(fields), fields))
 
 
-def to_event(message: messages.Message, receive_ns: int) -> MarketEvent | None:
-    """The vocabulary's event for a wire message; None for messages about the connection."""
-    if isinstance(message, messages.MarkPriceUpdate):
-        return MarkPrice(
-            estimated_settle_price=float(message.P) if message.P else None,
-            average_mark_price=float(message.ap) if message.ap else None,
-            symbol=message.s,
-            event_ns=to_nanoseconds(message.E),
-            receive_ns=receive_ns,
-            mark_price=float(message.p),
-            index_price=float(message.i),
-            funding_rate=float(message.r) if message.r else None,
-            next_funding_ns=to_nanoseconds(message.T),
-        )
-    if isinstance(message, messages.ForceOrder):
-        order = message.o
-        return Liquidation(
-            symbol=order.s,
-            event_ns=to_nanoseconds(order.T),
-            receive_ns=receive_ns,
-            is_sell=order.S == "SELL",
-            quantity=order.q,
-            price=order.p,
-            average_price=order.ap,
-            filled_quantity=order.z,
-            order_type=order.o,
-            time_in_force=order.f,
-            status=order.X,
-        )
-    if isinstance(message, messages.KlineMessage):
-        candle = message.k
-        return Kline(
-            symbol=candle.s,
-            open_ns=to_nanoseconds(candle.t),
-            close_ns=to_nanoseconds(candle.T + 1),
-            receive_ns=receive_ns,
-            interval=candle.i,
-            open=candle.o,
-            high=candle.h,
-            low=candle.l,
-            close=candle.c,
-            volume=candle.v,
-            trade_count=candle.n,
-            taker_buy_volume=candle.V,
-            is_closed=candle.x,
-            quote_volume=candle.q,
-            taker_buy_quote_volume=candle.Q,
-            first_trade_id=candle.f,
-            last_trade_id=candle.L,
-        )
-    if isinstance(message, messages.Clock):
-        return ClockOffset(
-            "", to_nanoseconds(message.T), receive_ns, message.offset_us, message.error_us, message.rtt_us
-        )
-    if isinstance(message, messages.InstrumentChange):
-        stated = (message.change, message.before, message.after)
-        return ListingChange(message.symbol, to_nanoseconds(message.T), receive_ns, *stated)
+def _symbol_of(fields: dict[str, Any]) -> str | None:
+    """What an event is about; None where it does not say."""
+    for part in (fields, fields.get("o"), fields.get("k")):
+        if isinstance(part, dict) and isinstance(part.get("s", part.get("symbol")), str):
+            return str(part.get("s", part.get("symbol")))
     return None
-
-
-_open_interest_decoder = msgspec.json.Decoder(messages.OpenInterestAnswer, strict=False)
-_funding_decoder = msgspec.json.Decoder(list[messages.FundingRateAnswer], strict=False)
-
-
-def _open_interest(payload: bytes, receive_ns: int) -> list[MarketEvent]:
-    answer = _open_interest_decoder.decode(payload)
-    return [OpenInterest(answer.symbol, to_nanoseconds(answer.time), receive_ns, answer.openInterest)]
-
-
-def _funding_rates(payload: bytes, receive_ns: int) -> list[MarketEvent]:
-    return [
-        FundingRate(
-            symbol=row.symbol,
-            event_ns=to_nanoseconds(row.fundingTime),
-            receive_ns=receive_ns,
-            funding_rate=row.fundingRate,
-            mark_price=float(row.markPrice) if row.markPrice else None,
-        )
-        for row in _funding_decoder.decode(payload)
-    ]
-
-
-_POLLED: dict[str, Callable[[bytes, int], list[MarketEvent]]] = {
-    "openInterest": _open_interest,
-    "fundingRate": _funding_rates,
-}
-"""Suffix of a stream of our own → what reads its body."""
 
 
 def _batch(

@@ -1,8 +1,14 @@
-"""Wire structs of the rarer frames, each below its raw payload (source: Binance's derivatives documents)."""
+"""Wire structs of the rarer frames, each below its raw payload (source: Binance's derivatives documents).
+
+They are strict: a field that is missing, or of another JSON type than documented, is an error and no guess.
+"""
+
+from typing import Annotated, Literal
 
 import msgspec
 
 __all__ = [
+    "FREQUENT",
     "KNOWN_FIELDS",
     "Audit",
     "Clock",
@@ -33,8 +39,27 @@ KNOWN_FIELDS: dict[str, frozenset[str]] = {
     "audit": frozenset({"e"}),
     "clock": frozenset({"e", "T", "offset_us", "error_us", "rtt_us"}),
     "instrument": frozenset({"e", "T", "symbol", "change", "before", "after"}),
+    "forceOrder.o": frozenset(["s", "S", "o", "f", "q", "p", "ap", "X", "l", "z", "T", "ps", "st"]),
+    "kline.k": frozenset(
+        ["t", "T", "s", "i", "f", "L", "o", "c", "h", "l", "v", "n", "x", "q", "V", "Q", "B"]
+    ),
+    "depth": frozenset({"lastUpdateId", "E", "T", "bids", "asks"}),
+    "openInterest": frozenset({"openInterest", "symbol", "time"}),
+    "fundingRate": frozenset({"symbol", "fundingRate", "fundingTime", "markPrice", "rateType"}),
 }
-"""Fields we know of each event type; any other is counted and reported."""
+"""Fields we know of each event type, and of the objects inside some; any other is counted and reported."""
+
+_DECIMAL = r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?"
+Amount = Annotated[str, msgspec.Meta(pattern=f"^{_DECIMAL}$")]
+"""A price or quantity: a decimal as text, never negative."""
+Rate = Annotated[str, msgspec.Meta(pattern=f"^-?{_DECIMAL}$")]
+OptionalAmount = Annotated[str, msgspec.Meta(pattern=f"^({_DECIMAL})?$")]
+"""Empty where there is none."""
+OptionalRate = Annotated[str, msgspec.Meta(pattern=f"^(-?{_DECIMAL})?$")]
+Stamp = Annotated[int, msgspec.Meta(ge=0, lt=10**17)]
+"""A time in ms or µs."""
+Identity = Annotated[int, msgspec.Meta(ge=-1, lt=2**62)]
+"""An id or a count; -1 of the first and last trade of a candle without trades."""
 
 
 # {"e":"markPriceUpdate","E":1562305380000,"s":"BTCUSDT","p":"11794.15000000","i":"11784.62659091",
@@ -42,26 +67,26 @@ KNOWN_FIELDS: dict[str, frozenset[str]] = {
 class MarkPriceUpdate(msgspec.Struct, frozen=True, tag_field="e", tag="markPriceUpdate"):
     """`P` is an estimated settlement price, not a rate; `T` is the next funding time; `r` may be empty."""
 
-    E: int
+    E: Stamp
     s: str
-    p: str
-    i: str
-    r: str
-    T: int
-    P: str = ""
-    ap: str = ""
+    p: Amount
+    i: Amount
+    r: OptionalRate
+    T: Stamp
+    P: OptionalAmount = ""
+    ap: OptionalAmount = ""
 
 
 class ForcedOrder(msgspec.Struct, frozen=True):
     """The order inside a `forceOrder` event."""
 
     s: str
-    S: str
-    q: float
-    p: float
-    ap: float
-    z: float
-    T: int
+    S: Literal["BUY", "SELL"]
+    q: Amount
+    p: Amount
+    ap: Amount
+    z: Amount
+    T: Stamp
     o: str = ""
     f: str = ""
     X: str = ""
@@ -72,29 +97,29 @@ class ForcedOrder(msgspec.Struct, frozen=True):
 class ForceOrder(msgspec.Struct, frozen=True, tag_field="e", tag="forceOrder"):
     """A liquidation; the exchange pushes at most one a second and symbol."""
 
-    E: int
+    E: Stamp
     o: ForcedOrder
 
 
 class Candle(msgspec.Struct, frozen=True):
     """The candle inside a `kline` event; `T` is inclusive."""
 
-    t: int
-    T: int
+    t: Stamp
+    T: Stamp
     s: str
     i: str
-    o: float
-    h: float
-    l: float  # noqa: E741 - the wire's name
-    c: float
-    v: float
-    n: int
+    o: Amount
+    h: Amount
+    l: Amount  # noqa: E741 - the wire's name
+    c: Amount
+    v: Amount
+    n: Identity
     x: bool
-    V: float
-    q: float = 0.0
-    Q: float = 0.0
-    f: int = -1
-    L: int = -1
+    V: Amount
+    q: Amount
+    Q: Amount
+    f: Identity
+    L: Identity
 
 
 # {"e":"kline","E":1672515782136,"s":"BTCUSDT","k":{"t":1672515780000,"T":1672515839999,"s":"BTCUSDT",
@@ -103,7 +128,7 @@ class Candle(msgspec.Struct, frozen=True):
 class KlineMessage(msgspec.Struct, frozen=True, tag_field="e", tag="kline"):
     """The exchange's own candle."""
 
-    E: int
+    E: Stamp
     s: str
     k: Candle
 
@@ -112,7 +137,7 @@ class KlineMessage(msgspec.Struct, frozen=True, tag_field="e", tag="kline"):
 class ServerShutdown(msgspec.Struct, frozen=True, tag_field="e", tag="serverShutdown"):
     """The server asks to reconnect."""
 
-    E: int
+    E: Stamp
 
 
 # {"stream":"!undertow","data":{"e":"disconnect","category":"public","reason":"connection reset"}}
@@ -127,7 +152,7 @@ class Disconnect(msgspec.Struct, frozen=True, tag_field="e", tag="disconnect"):
 class Watermark(msgspec.Struct, frozen=True, tag_field="e", tag="watermark"):
     """Our own mark in the journal: no frame came and event time has reached `T`."""
 
-    T: int
+    T: Stamp
 
 
 # {"stream":"!undertow","data":{"e":"audit"}}
@@ -140,7 +165,7 @@ class Audit(msgspec.Struct, frozen=True, tag_field="e", tag="audit"):
 class Clock(msgspec.Struct, frozen=True, tag_field="e", tag="clock"):
     """Our own mark in the journal: the exchange's clock against ours."""
 
-    T: int
+    T: Stamp
     offset_us: int
     error_us: int
     rtt_us: int
@@ -151,7 +176,7 @@ class Clock(msgspec.Struct, frozen=True, tag_field="e", tag="clock"):
 class InstrumentChange(msgspec.Struct, frozen=True, tag_field="e", tag="instrument"):
     """Our own mark in the journal: what the exchange states of a symbol has changed."""
 
-    T: int
+    T: Stamp
     symbol: str
     change: str
     before: str
@@ -163,9 +188,9 @@ class InstrumentChange(msgspec.Struct, frozen=True, tag_field="e", tag="instrume
 class OpenInterestAnswer(msgspec.Struct, frozen=True):
     """The body of `openInterest`."""
 
-    openInterest: float  # noqa: N815 - the wire's name
+    openInterest: Amount
     symbol: str
-    time: int
+    time: Stamp
 
 
 # {"stream":"btcusdt@fundingRate","data":[{"symbol":"BTCUSDT","fundingRate":"-0.03750000",
@@ -174,9 +199,52 @@ class FundingRateAnswer(msgspec.Struct, frozen=True):
     """A row of the body of `fundingRate`; the oldest have no mark price."""
 
     symbol: str
-    fundingTime: int  # noqa: N815 - the wire's name
-    fundingRate: float  # noqa: N815 - the wire's name
-    markPrice: str = ""  # noqa: N815 - the wire's name
+    fundingTime: Stamp
+    fundingRate: Rate
+    markPrice: OptionalAmount = ""
+
+
+class _DepthUpdate(msgspec.Struct, frozen=True):
+    E: int
+    U: int
+    u: int
+    b: list[list[str]]
+    a: list[list[str]]
+
+
+class _Trade(msgspec.Struct, frozen=True):
+    T: int
+    t: int
+    p: Amount
+    q: Amount
+    m: bool
+
+
+class _AggregateTrade(msgspec.Struct, frozen=True):
+    T: int
+    a: int
+    f: int
+    l: int  # noqa: E741 - the wire's name
+    p: Amount
+    q: Amount
+    m: bool
+
+
+class _BookTicker(msgspec.Struct, frozen=True):
+    u: int
+    b: Amount
+    B: Amount
+    a: Amount
+    A: Amount
+
+
+FREQUENT: dict[str, type[msgspec.Struct]] = {
+    "depthUpdate": _DepthUpdate,
+    "trade": _Trade,
+    "aggTrade": _AggregateTrade,
+    "bookTicker": _BookTicker,
+}
+"""What the scanner needs of the frames that it reads; here only to say what is wrong with one it refused."""
 
 
 Message = (

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -16,12 +16,11 @@ from tenacity.wait import wait_random_exponential
 
 from undertow.errors import VenueError
 from undertow.venues.binance.endpoints import Endpoints, rest_path
+from undertow.venues.binance.governor import Priority, Sleep, WeightGovernor
 
-__all__ = ["Answer", "BinanceRest", "RefusedError", "WeightGovernor"]
+__all__ = ["Answer", "BinanceRest", "RefusedError", "TimeProbe"]
 
 log = structlog.get_logger(__name__)
-
-Sleep = Callable[[float], Awaitable[None]]
 
 _REFUSALS = {
     451: "the exchange does not serve this location; collect from a place where it may be used",
@@ -39,6 +38,15 @@ class Answer:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class TimeProbe:
+    """The exchange's clock between two looks at ours. Times in ns."""
+
+    send_ns: int
+    server_ms: int
+    receive_ns: int
+
+
 class RefusedError(VenueError):
     """The exchange will not serve us, however often we ask."""
 
@@ -49,55 +57,6 @@ class _TryAgain(Exception):  # noqa: N818 - a signal to the retry loop, not an e
     def __init__(self, reason: str, *, is_governed: bool = False) -> None:
         super().__init__(reason)
         self.is_governed = is_governed
-
-
-class WeightGovernor:
-    """Keeps all requests of one address under the exchange's weight per minute, and silent while banned.
-
-    The exchange's own count (`X-MBX-USED-WEIGHT-1M`) is the truth, since others may share the address;
-    requests in flight are counted by ourselves. Windows begin at the full minute.
-    """
-
-    def __init__(
-        self,
-        limit: int,
-        *,
-        share: float = 0.8,
-        clock: Callable[[], float] = time.time,
-        sleep: Sleep = asyncio.sleep,
-    ) -> None:
-        self.limit = limit
-        self.used = 0
-        self._share = share
-        self._clock = clock
-        self._sleep = sleep
-        self._minute = 0
-        self._closed_until = 0.0
-
-    async def acquire(self, weight: int) -> None:
-        """Wait until a request of this weight may be sent, and count it."""
-        while (pause_s := self._pause(weight)) > 0:
-            await self._sleep(pause_s)
-        self.used += weight
-
-    def _pause(self, weight: int) -> float:
-        now = self._clock()
-        if now < self._closed_until:
-            return self._closed_until - now
-        minute = int(now // 60)
-        if minute != self._minute:
-            self._minute, self.used = minute, 0
-        if self.used and self.used + weight > self.limit * self._share:
-            return (minute + 1) * 60 - now
-        return 0.0
-
-    def observe(self, used: int) -> None:
-        """Take over the exchange's count of the weight used in this minute."""
-        self.used = max(self.used, used)
-
-    def close(self, pause_s: float) -> None:
-        """Let nothing through for `pause_s` seconds."""
-        self._closed_until = max(self._closed_until, self._clock() + pause_s)
 
 
 class _Book(msgspec.Struct, frozen=True):
@@ -129,6 +88,8 @@ class BinanceRest:
     ) -> None:
         self.endpoints = endpoints
         self.governor = governor or WeightGovernor(endpoints.weight_per_minute, sleep=sleep)
+        self.on_status: Callable[[int], None] = lambda _: None
+        """Called with the status of every answer."""
         self._clock = clock
         self._sleep = sleep
         self._attempts = attempts
@@ -147,12 +108,18 @@ class BinanceRest:
 
     async def exchange_info(self) -> Answer:
         """The instruments, their steps and the limits."""
-        weight = 20 if self.endpoints.rest_prefix.startswith("/api") else 1
+        weight = 20 if self._is_spot else 1
         return await self._get("exchangeInfo", {}, weight)
 
     async def time(self) -> Answer:
         """The exchange's clock: `{"serverTime": ms}`."""
-        return await self._get("time", {}, 1)
+        return await self._get("time", {}, 1, priority=Priority.POLL)
+
+    async def time_probe(self) -> TimeProbe:
+        """The exchange's clock, asked once: a retry would say nothing of the way there and back."""
+        send_ns = self._clock()
+        answer = await self._get("time", {}, 1, priority=Priority.POLL)
+        return TimeProbe(send_ns, _time_decoder.decode(answer.body).serverTime, answer.receive_ns)
 
     async def depth(self, symbol: str, limit: int | None = None) -> Answer:
         """A book snapshot of `limit` levels a side, checked to be one."""
@@ -163,7 +130,27 @@ class BinanceRest:
     async def aggregate_trades(self, symbol: str, *, from_id: int, limit: int = 1000) -> Answer:
         """Aggregate trades from an id on, at most 1000."""
         parameters = {"symbol": symbol, "fromId": str(from_id), "limit": str(limit)}
-        return await self._get("aggTrades", parameters, 20)
+        weight = 4 if self._is_spot else 20
+        return await self._get("aggTrades", parameters, weight, _check_list, Priority.BACKFILL)
+
+    async def open_interest(self, symbol: str) -> Answer:
+        """Open interest as it is now; USD-M only."""
+        return await self._get("openInterest", {"symbol": symbol}, 1, priority=Priority.POLL)
+
+    async def funding_rates(self, symbol: str, *, start_ms: int | None = None, limit: int = 1000) -> Answer:
+        """Settled funding rates, oldest first; USD-M only."""
+        parameters = {"symbol": symbol, "limit": str(limit)}
+        if start_ms is not None:
+            parameters["startTime"] = str(start_ms)
+        return await self._get("fundingRate", parameters, 1, _check_list, Priority.POLL)
+
+    async def tickers_24h(self) -> Answer:
+        """Statistics of the last 24 hours of every symbol."""
+        return await self._get("ticker/24hr", {}, 80 if self._is_spot else 40, _check_list, Priority.POLL)
+
+    @property
+    def _is_spot(self) -> bool:
+        return self.endpoints.rest_prefix.startswith("/api")
 
     async def _get(
         self,
@@ -171,6 +158,7 @@ class BinanceRest:
         parameters: dict[str, str],
         weight: int,
         check: Callable[[bytes], None] = lambda _: None,
+        priority: Priority = Priority.RESYNC,
     ) -> Answer:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((_TryAgain, aiohttp.ClientError, TimeoutError)),
@@ -181,7 +169,7 @@ class BinanceRest:
             reraise=True,
         )
         try:
-            return await retrying(self._try, name, parameters, weight, check)
+            return await retrying(self._try, name, parameters, weight, check, priority)
         except (_TryAgain, aiohttp.ClientError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
             raise VenueError(
@@ -190,16 +178,22 @@ class BinanceRest:
             ) from error
 
     async def _try(
-        self, name: str, parameters: dict[str, str], weight: int, check: Callable[[bytes], None]
+        self,
+        name: str,
+        parameters: dict[str, str],
+        weight: int,
+        check: Callable[[bytes], None],
+        priority: Priority,
     ) -> Answer:
         if self._session is None:
             raise RuntimeError("BinanceRest is used outside `async with`")
-        await self.governor.acquire(weight)
+        await self.governor.acquire(weight, priority)
         url = self.endpoints.rest + rest_path(self.endpoints, name)
         async with self._session.get(url, params=parameters) as response:
             body = await response.read()
             receive_ns = self._clock()
             self._observe(response)
+            self.on_status(response.status)
             if response.status != 200:
                 raise self._failure(name, response, body)
         check(body)
@@ -224,6 +218,21 @@ class BinanceRest:
             return _TryAgain(f"HTTP {status}: {said}")
         path = rest_path(self.endpoints, name)
         return VenueError(f"{self.endpoints.venue}: {path} refused with HTTP {status}: {said}")
+
+
+class _ServerTime(msgspec.Struct, frozen=True):
+    serverTime: int  # noqa: N815 - the wire's name
+
+
+_time_decoder = msgspec.json.Decoder(_ServerTime)
+_list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def _check_list(body: bytes) -> None:
+    try:
+        _list_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _TryAgain(f"the answer is no list ({error})") from error
 
 
 def _check_book(body: bytes) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from undertow.compiled import borrowed, kernel
 from undertow.market.batch import EventKind
+from undertow.market.columns import ORDER_TYPES
 from undertow.venues.binance.frame_row import (
     ABSENT,
     AGGREGATE,
@@ -60,6 +61,7 @@ _QUOTE, _COLON, _COMMA, _OPEN_BRACE, _CLOSE_BRACE = 0x22, 0x3A, 0x2C, 0x7B, 0x7D
 _OPEN_BRACKET, _CLOSE_BRACKET, _NEWLINE, _CARRIAGE = 0x5B, 0x5D, 0x0A, 0x0D
 _LETTER_T, _LETTER_F = 0x74, 0x66
 _ZERO, _NINE = 0x30, 0x39
+_UNKNOWN_ORDER_TYPE = len(ORDER_TYPES) - 1
 
 _DEPTH_UPDATE = np.frombuffer(b"depthUpdate", np.uint8)
 _TRADE_NAME = np.frombuffer(b"trade", np.uint8)
@@ -102,7 +104,7 @@ def _order_type_code(data: Bytes, at: int, length: int) -> int:
         return 2
     if same(data, at, length, _NA):
         return 3
-    return 4
+    return _UNKNOWN_ORDER_TYPE
 
 
 @kernel
@@ -177,6 +179,7 @@ def _scan_text(data: Bytes, key: int, at: int, end: int, symbol: Bytes, slots: I
         slots[SYMBOL] = 1 if same(data, at + 1, length, symbol) else 0
     else:  # X
         slots[ORDER_TYPE] = _order_type_code(data, at + 1, length)
+        slots[UNKNOWN] += slots[ORDER_TYPE] == _UNKNOWN_ORDER_TYPE
     return after
 
 

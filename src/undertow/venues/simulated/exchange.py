@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from undertow.venues.simulated.counts import StreamCount
@@ -196,8 +196,11 @@ class Exchange:
             out.end(is_sent=False)
             return
         out.copies(len(wanted) - 1)
-        for client in tuple(wanted):
-            for item in self.director.frames.to_client(out, client, event_ms, self.elapsed_ms):
+        for place, client in enumerate(tuple(wanted)):
+            copy = out
+            if place and self.settings.market == "spot":
+                copy = replace(out, payload=_with_later_time(out.payload, place))
+            for item in self.director.frames.to_client(copy, client, event_ms, self.elapsed_ms):
                 await self._send_one(item, client, is_wanted=True)
 
     async def _send_one(self, out: Outgoing, client: Socket, *, is_wanted: bool) -> None:
@@ -230,4 +233,6 @@ def _with_later_time(payload: bytes, by_ms: int) -> bytes:
     if not found:
         return payload
     digits, comma, tail = rest.partition(b",")
+    if not digits.isdigit():
+        return payload
     return b"%s%s%d%s%s" % (head, found, int(digits) + by_ms, comma, tail)

@@ -1,0 +1,133 @@
+"""What the exchange gives only when asked: open interest, settled funding rates, its clock.
+
+Asked for by REST on a schedule, and recorded as frames of streams of our own.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import msgspec
+import structlog
+
+from undertow.errors import VenueError
+from undertow.market.time import MILLISECOND_NS
+from undertow.runtime.clock_offset import ClockOffset, Offset
+from undertow.runtime.track import control_frame, wrapped
+from undertow.venues.binance import messages
+from undertow.venues.binance.rest import BinanceRest, RefusedError
+
+__all__ = ["Poller", "PollingSettings"]
+
+log = structlog.get_logger(__name__)
+
+Ask = Callable[[], Coroutine[None, None, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class PollingSettings:
+    """Times in seconds."""
+
+    open_interest_every_s: float = 60.0
+    funding_every_s: float = 600.0
+    """Rates are settled every few hours; asked for so often, each is known soon after."""
+    clock_every_s: float = 30.0
+    stale_after: int = 5
+    """Answers with an unchanged time before it is said that an endpoint stands still."""
+
+
+class _Time(msgspec.Struct, frozen=True):
+    time: int
+
+
+class _Funding(msgspec.Struct, frozen=True):
+    fundingTime: int  # noqa: N815 - the wire's name
+
+
+_time_decoder = msgspec.json.Decoder(_Time)
+_funding_decoder = msgspec.json.Decoder(list[_Funding])
+
+
+@dataclass(slots=True)
+class Poller:
+    """Runs beside a collection. `record(symbol, frame)` journals what came; `kinds` says what to ask for."""
+
+    rest: BinanceRest
+    symbols: Sequence[str]
+    kinds: frozenset[str]
+    record: Callable[[str, bytes], None]
+    alarm: Callable[[str], None]
+    count: Callable[[str], None]
+    on_offset: Callable[[Offset], None] = lambda _: None
+    settings: PollingSettings = field(default_factory=PollingSettings)
+    _newest_ms: dict[tuple[str, str], int] = field(default_factory=dict)
+    _stale: dict[str, int] = field(default_factory=dict)
+    _clock: ClockOffset = field(default_factory=ClockOffset)
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self.settings.clock_every_s, [self._ask_time]))
+            if "open_interest" in self.kinds:
+                asks: list[Ask] = [partial(self._ask_open_interest, symbol) for symbol in self.symbols]
+                group.create_task(self._repeat(self.settings.open_interest_every_s, asks))
+            if "funding" in self.kinds:
+                asks = [partial(self._ask_funding, symbol) for symbol in self.symbols]
+                group.create_task(self._repeat(self.settings.funding_every_s, asks))
+
+    async def _repeat(self, every_s: float, asks: Sequence[Ask]) -> None:
+        """Ask each in turn, spread over the time between two rounds; a failure of one stops no other."""
+        due_s = time.monotonic()
+        while True:
+            for ask in asks:
+                try:
+                    await ask()
+                except RefusedError:
+                    raise
+                except (VenueError, msgspec.DecodeError) as error:
+                    self.count("poll_failures")
+                    log.warning("poll_failed", reason=str(error))
+                due_s += every_s / len(asks)
+                await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+
+    async def _ask_open_interest(self, symbol: str) -> None:
+        answer = await self.rest.open_interest(symbol)
+        at_ms = _time_decoder.decode(answer.body).time
+        if at_ms <= self._newest_ms.get(("open_interest", symbol), 0):
+            self._note_stale(symbol)
+            return
+        self._stale.pop(symbol, None)
+        self._newest_ms["open_interest", symbol] = at_ms
+        self.count("open_interest_answers")
+        self.record(symbol, wrapped(symbol, "openInterest", answer.body))
+
+    def _note_stale(self, symbol: str) -> None:
+        """The same reading as before: counted, not recorded again; said when it lasts."""
+        self.count("stale_open_interest")
+        self._stale[symbol] = self._stale.get(symbol, 0) + 1
+        if self._stale[symbol] == self.settings.stale_after:
+            self.alarm(
+                f"{symbol}: open interest has had the same time in {self.settings.stale_after} answers: the "
+                f"exchange's endpoint stands still; nothing is recorded until it moves on"
+            )
+
+    async def _ask_funding(self, symbol: str) -> None:
+        newest_ms = self._newest_ms.get(("funding", symbol))
+        start_ms = None if newest_ms is None else newest_ms + 1
+        answer = await self.rest.funding_rates(symbol, start_ms=start_ms)
+        rows = _funding_decoder.decode(answer.body)
+        if rows:
+            self._newest_ms["funding", symbol] = max(row.fundingTime for row in rows)
+            self.count("funding_answers")
+            self.record(symbol, wrapped(symbol, "fundingRate", answer.body))
+
+    async def _ask_time(self) -> None:
+        probe = await self.rest.time_probe()
+        self._clock.add(probe)
+        offset = self._clock.estimate(probe.receive_ns)
+        self.on_offset(offset)
+        stated = (offset.offset_ns // 1000, offset.error_ns // 1000, offset.rtt_ns // 1000)
+        server_ms = (probe.receive_ns + offset.offset_ns) // MILLISECOND_NS
+        self.record(self.symbols[0], control_frame(messages.Clock(server_ms, *stated)))

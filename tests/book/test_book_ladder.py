@@ -110,6 +110,7 @@ def play(ladder: Ladder, books: list[Book], stream: Iterable[Update]) -> Ladder:
     return ladder
 
 
+@pytest.mark.scenario("B17", "prices of any number of digits keep their order: they are whole ticks")
 @pytest.mark.parametrize("span_bits", [6, 7, 12, 13])
 @settings(max_examples=60, deadline=None)
 @given(stream=updates(ticks_near | ticks_wide | ticks_far))

@@ -76,6 +76,7 @@ def test_each_finding_is_a_line(address: str, tmp_path: Path) -> None:
     assert set(starts) <= {"ok", "warn", "fail"}
 
 
+@pytest.mark.scenario("C10", "doctor probes each route before the start")
 def test_a_stream_on_another_route_is_found_and_named(address: str) -> None:
     endpoints = endpoints_for("sim", address)
     streams = {**endpoints.streams, "trades": StreamKind("{symbol}@aggTrade", "public", 6.0)}

@@ -89,6 +89,7 @@ def test_a_clean_run_stores_what_was_sent(tmp_path: Path) -> None:
     assert_rebuilt_from_the_journal(tmp_path)
 
 
+@pytest.mark.scenario("S2", "killed and restarted within the hour: goes on, trades repaired")
 def test_killed_and_restarted_it_goes_on_and_says_what_it_missed(tmp_path: Path) -> None:
     with simulation(seed=22, speed=25, duration=600) as url:
         for frames in (900, 2500):
@@ -141,6 +142,7 @@ def test_a_dropped_delta_is_one_gap_of_one_symbol(tmp_path: Path) -> None:
     assert_rebuilt_from_the_journal(tmp_path)
 
 
+@pytest.mark.scenario("X1", "SIGTERM: drains, seals, exits 0")
 def test_sigterm_drains_and_seals(tmp_path: Path) -> None:
     with simulation(seed=24, speed=10) as url:
         collector = subprocess.Popen(collect_command(url, tmp_path), stderr=subprocess.DEVNULL)

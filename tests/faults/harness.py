@@ -26,6 +26,7 @@ from undertow.runtime.collection import Collected, collect
 from undertow.runtime.collector import CollectorSettings
 from undertow.runtime.health import Health
 from undertow.runtime.pipeline import Pipeline
+from undertow.runtime.polling import PollingSettings
 from undertow.runtime.recorder import SymbolRecorder
 from undertow.runtime.repair import RepairSettings
 from undertow.runtime.replay import Recording, replay
@@ -79,6 +80,7 @@ class Scenario:
     kinds: tuple[str, ...] = ("trades", "depth", "ticker", "mark")
     feed: FeedSettings = FAST
     collecting: CollectorSettings = COLLECTING
+    polling: PollingSettings = field(default_factory=PollingSettings)
     settings: Mapping[str, object] = field(default_factory=dict)
     """Further settings of the exchange."""
 
@@ -272,6 +274,7 @@ async def _play(scenario: Scenario, folder: Path, during: "During | None") -> Ou
             settings=scenario.collecting,
             feed_settings=scenario.feed,
             health=Health("sim"),
+            polling=scenario.polling,
         )
         sent = msgspec.to_builtins(server.exchange.counts)
         final = {symbol: _difference(server, recorder) for symbol, recorder in recorders.items()}

@@ -332,6 +332,7 @@ def test_an_empty_block_is_nothing() -> None:
     assert len(EventBatch.__slots__) > 0
 
 
+@pytest.mark.scenario("S9", "a time far in the future closes no bar and makes no file")
 def test_a_time_that_cannot_be_true_closes_no_bar() -> None:
     t = START_MS
     late_century = trade(4_102_444_800_000, 3).replace(b"4102444800000000000", b"%d" % ((t + 600) * 10**6))

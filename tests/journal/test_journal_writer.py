@@ -142,6 +142,7 @@ def test_killed_at_any_byte_collection_goes_on_without_loss_or_double(tmp_path: 
         assert gzip.decompress(path.read_bytes()).split(b"\n")[:-1] == expected
 
 
+@pytest.mark.scenario("S3", "everything flushed survives a cut right behind it")
 def test_everything_flushed_survives_a_cut_right_behind_it(tmp_path: Path) -> None:
     path = tmp_path / "v" / "S" / "20240808-23.gz"
     with JournalWriter(tmp_path, "v", "S") as writer:
@@ -210,6 +211,7 @@ while True:
 """
 
 
+@pytest.mark.scenario("S1", "the journal killed in the middle of a frame")
 def test_sigkill_in_the_middle_of_the_stream(tmp_path: Path) -> None:
     generator = random.Random(3)
     survived = 0
@@ -240,12 +242,14 @@ def test_a_second_writer_is_refused_until_the_first_closes(tmp_path: Path) -> No
     JournalWriter(tmp_path, "v", "S").close()
 
 
+@pytest.mark.scenario("S6", "a folder that cannot be written: refused by name")
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "v").write_text("in the way")
     with pytest.raises(LakeError, match=r"v/S cannot be written: .*--journal"):
         JournalWriter(tmp_path, "v", "S")
 
 
+@pytest.mark.scenario("S4", "the journal on a full disk: stops, harms nothing")
 def test_a_full_disk_stops_the_writer_and_harms_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,7 @@ def test_open_hours_are_parts_and_sealed_hours_one_file(tmp_path: Path) -> None:
     lake.close()
 
 
+@pytest.mark.scenario("S8", "late rows of a sealed hour: sealed again as a new version")
 def test_the_same_rows_again_change_nothing_and_late_ones_make_a_new_version(tmp_path: Path) -> None:
     lake = writer(tmp_path)
     lake.append("trades", rows(range(50)))
@@ -221,6 +222,7 @@ def test_a_reader_sees_each_row_once_at_any_instant(tmp_path: Path) -> None:
     assert all(seen.keys() == set(range(len(seen))) for seen in counted)
 
 
+@pytest.mark.scenario("S1", "killed between any two steps of sealing an hour")
 @pytest.mark.parametrize("fail_at", range(1, 6))
 def test_killed_between_any_two_steps_of_a_seal(
     tmp_path: Path, fail_at: int, monkeypatch: pytest.MonkeyPatch
@@ -260,6 +262,7 @@ def test_killed_between_any_two_steps_of_a_seal(
     assert [f for f in audit(tmp_path) if "harmless" not in str(f)] == []
 
 
+@pytest.mark.scenario("S4", "a full disk harms nothing that was written")
 def test_a_full_disk_harms_nothing_that_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = writer(tmp_path)
     lake.append("trades", rows(range(20)))
@@ -278,6 +281,7 @@ def test_a_full_disk_harms_nothing_that_was_written(tmp_path: Path, monkeypatch:
     assert data_files(tmp_path) == before
 
 
+@pytest.mark.scenario("S7", "two collectors on one lake: the second is refused")
 def test_a_second_writer_of_the_symbol_is_refused(tmp_path: Path) -> None:
     lake = writer(tmp_path)
     with pytest.raises(LakeError, match="another process"):
@@ -286,6 +290,7 @@ def test_a_second_writer_of_the_symbol_is_refused(tmp_path: Path) -> None:
     lake.close()
 
 
+@pytest.mark.scenario("S10", "a flipped bit in a sealed file is found by its sum")
 def test_audit_finds_damage(tmp_path: Path) -> None:
     lake = writer(tmp_path)
     lake.append("trades", rows([1, 2, 5]))

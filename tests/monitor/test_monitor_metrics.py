@@ -107,6 +107,7 @@ def test_lags_are_cumulative_histograms_in_seconds(health: Health) -> None:
     assert buckets == sorted(buckets)
 
 
+@pytest.mark.scenario("X7", "metrics answer while the collector stands still")
 def test_answers_while_the_loop_stands_still(health: Health) -> None:
     """The fetches block the event loop that collects: nothing but the server's own thread can answer (X7)."""
 

@@ -131,6 +131,7 @@ def test_everything_alive_is_silence_of_nothing() -> None:
     assert world.health.snapshot().why_not_ready() == []
 
 
+@pytest.mark.scenario("T11", "no liquidation for hours is healthy, unless another source had some")
 def test_liquidations_that_another_source_has_are_broken() -> None:
     world = World("btcusdt", "ethusdt")
     world.run(3600)
@@ -216,6 +217,7 @@ def test_a_silent_copy_loses_nothing_but_is_told() -> None:
     assert world.health.snapshot().is_ready
 
 
+@pytest.mark.scenario("C21", "a halt is one incident")
 def test_a_halt_is_one_incident() -> None:
     world = World("btcusdt", "ethusdt")
     world.run(30)

@@ -87,6 +87,7 @@ def run_until(arguments: list[str], rng: random.Random, kill: bool) -> str:
     return line
 
 
+@pytest.mark.scenario("S1", "killed at any instant: recovers, nothing twice, no half file")
 def test_killed_at_ten_random_instants(capture: Path, undisturbed: Path, tmp_path: Path) -> None:
     rng = random.Random(5)
     lake, journal = tmp_path / "lake", tmp_path / "journal"
@@ -108,6 +109,7 @@ def test_killed_at_ten_random_instants(capture: Path, undisturbed: Path, tmp_pat
     assert wrong == []
 
 
+@pytest.mark.scenario("S16", "derived again in any blocks: the same bytes")
 def test_any_block_size_gives_the_same_files(capture: Path, undisturbed: Path, tmp_path: Path) -> None:
     lines = capture.read_bytes().splitlines()
     for size in (1, 1000):

@@ -1,5 +1,6 @@
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,6 +122,7 @@ def test_after_all_were_lost_the_stream_begins_anew() -> None:
     assert bench.ids == [10, 4, 5], "a new numbering after maintenance is taken as it is"
 
 
+@pytest.mark.scenario("B25", "two connections cut updates differently: one chain is followed")
 def test_of_two_connections_that_cut_updates_differently_one_chain_is_followed() -> None:
     bench = Bench()
     bench.join(0, 1, stream=DEPTH)

@@ -79,6 +79,7 @@ def test_each_route_has_its_socket_and_frames_arrive_as_sent() -> None:
     assert feed.counters["connections"] == 2
 
 
+@pytest.mark.scenario("C13", "hundreds of streams in few requests")
 def test_many_streams_are_subscribed_in_few_requests() -> None:
     names = [f"s{number}usdt@bookTicker" for number in range(230)]
 
@@ -91,6 +92,7 @@ def test_many_streams_are_subscribed_in_few_requests() -> None:
     play(scenario, {"public": names})
 
 
+@pytest.mark.scenario("C14", "more streams than a connection may have: split")
 def test_a_limit_on_streams_splits_the_socket() -> None:
     async def main() -> None:
         async with FakeExchange() as exchange:
@@ -104,6 +106,7 @@ def test_a_limit_on_streams_splits_the_socket() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.scenario("C11", "a route that acknowledges and stays silent: an alarm that names it")
 def test_a_stream_on_the_wrong_route_raises_an_alarm_that_names_the_cause() -> None:
     async def scenario(exchange: FakeExchange, feed: Feed, sink: RecordingSink) -> None:
         await exchange.subscribed(1)
@@ -179,6 +182,7 @@ def test_silence_replaces_the_socket() -> None:
     assert sink.losses[0][1] == "no data for 0.1 s"
 
 
+@pytest.mark.scenario("X5", "we stand still for a while: data that waited is no silence")
 def test_data_that_waited_while_we_were_busy_is_no_silence() -> None:
     async def scenario(exchange: FakeExchange, feed: Feed, sink: RecordingSink) -> None:
         await exchange.subscribed(1)
@@ -224,6 +228,7 @@ def test_rollover_loses_no_id_and_reports_no_loss(
     assert sink.losses == []
 
 
+@pytest.mark.scenario("C7", "a shutdown notice, raw or combined: the successor first")
 @pytest.mark.parametrize(
     "notice",
     [
@@ -281,6 +286,7 @@ def test_fragments_are_joined_and_binary_frames_taken() -> None:
     assert [frame for _, frame in sink.frames] == [frame, binary]
 
 
+@pytest.mark.scenario("C16", "pings are answered with their payload")
 def test_pings_are_answered_with_their_payload() -> None:
     async def scenario(exchange: FakeExchange, feed: Feed, sink: RecordingSink) -> None:
         (line,) = await exchange.subscribed(1)
@@ -290,6 +296,7 @@ def test_pings_are_answered_with_their_payload() -> None:
     play(scenario, {"public": [DEPTH]})
 
 
+@pytest.mark.scenario("C12", "error replies to a subscription: an alarm")
 @pytest.mark.parametrize(
     "refusal",
     [

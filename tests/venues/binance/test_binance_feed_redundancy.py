@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import pytest
 from tests.venues.binance.fake_exchange import FakeExchange, Line, RecordingSink, combined
 from tests.venues.binance.test_binance_feed import DEPTH, FAST, TRADES, ids, play, publish_until
 
@@ -101,6 +102,12 @@ def test_a_stream_that_falls_silent_is_subscribed_to_anew() -> None:
     assert "subscribed to anew" in sink.alarms[0]
 
 
+@pytest.mark.scenario(
+    "C10", "a stream on the wrong route: found on the other one, collected from there, and named"
+)
+@pytest.mark.scenario(
+    "C10", "a stream on the wrong route: found on the other one, collected from there, and named"
+)
 def test_a_stream_on_the_wrong_route_is_found_on_the_other_and_named() -> None:
     """Depth is alive on /public; a stream asked for there is acknowledged and comes on /market only."""
 

@@ -29,6 +29,7 @@ def test_spot_quantities_may_rest_on_a_step_ten_times_finer() -> None:
     assert find_instrument(INFO, "binance-spot", "ETHUSDT").lot == "0.0001"
 
 
+@pytest.mark.scenario("R11", "MATICUSDT: a clear error that names POLUSDT")
 @pytest.mark.parametrize(
     ("symbol", "words"),
     [

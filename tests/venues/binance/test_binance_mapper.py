@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from undertow.market.batch import EventKind
+from undertow.market.columns import ORDER_TYPES
 from undertow.market.events import FundingRate, Kline, Liquidation, MarkPrice, OpenInterest
 from undertow.market.instruments import Instrument
 from undertow.venues.binance.frame_row import Reason
@@ -65,6 +66,7 @@ def test_a_partial_book_looks_like_a_diff_and_is_none() -> None:
     assert one(text.replace("depth20@", "depth@")).batch.kind[0] == EventKind.DELTA
 
 
+@pytest.mark.scenario("R13", "funding rows twice and in exponent form")
 def test_what_was_polled_is_typed() -> None:
     interest = one(
         '{"stream":"btcusdt@openInterest","data":{"openInterest":"10659.509","symbol":"BTCUSDT",'
@@ -83,6 +85,7 @@ def test_what_was_polled_is_typed() -> None:
     assert [r.reason for r in broken.rejections] == [Reason.MISSING_FIELD]
 
 
+@pytest.mark.scenario("T7", "prints that are no market orders are flagged")
 def test_trade_aggregate_and_quote() -> None:
     trade = one(
         '{"e":"trade","E":1723161256322,"T":1723161256321,"s":"BTCUSDT","t":77,"p":"61800.30",'
@@ -152,6 +155,108 @@ def test_unknown_fields_and_types_are_counted() -> None:
     assert one('{"e":"brandNew","E":3}').unknown_types == Counter({"brandNew": 1})
 
 
+def test_an_order_type_we_do_not_know_is_other_and_counted() -> None:
+    text = '{"e":"trade","E":3,"T":3,"s":"BTCUSDT","t":9,"p":"1","q":"1","X":"AUCTION","m":true}'
+    mapped = one(text)
+    assert (mapped.batch.kind[0], mapped.batch.order_type[0]) == (EventKind.TRADE, ORDER_TYPES.index("OTHER"))
+    assert mapped.unknown_fields == Counter({"trade.X=AUCTION": 1})
+    for known in ("MARKET", "INSURANCE_FUND", "ADL", "NA"):
+        assert not one(text.replace("AUCTION", known)).unknown_fields
+
+
+MARK = (
+    '{"e":"markPriceUpdate","E":1562305380000,"s":"BTCUSDT","p":"11794.15","i":"11784.6","P":"1","r":"0.1",'
+    '"T":1562306400000,"st":1}'
+)
+ORDER = (
+    '{"e":"forceOrder","E":9,"o":{"s":"BTCUSDT","S":"SELL","o":"LIMIT","f":"IOC","q":"0.014","p":"9910",'
+    '"ap":"9911","X":"FILLED","l":"0.014","z":"0.014","T":1568014460893},"st":1}'
+)
+
+
+@pytest.mark.scenario("C19", "rows of the coin-margined market in a stream of all symbols: left out, counted")
+def test_streams_of_all_symbols() -> None:
+    coin_margined = MARK.replace("BTCUSDT", "BTCUSD_PERP").replace('"st":1', '"st":2')
+    rows = ",".join([coin_margined, MARK, MARK.replace("BTCUSDT", "ETHUSDT"), coin_margined])
+    mapped = one(f'{{"stream":"!markPrice@arr@1s","data":[{rows}]}}')
+    assert [type(event) for event in mapped.others] == [MarkPrice]
+    assert mapped.filtered == Counter({"markPriceUpdate.st=2": 2})
+    assert not mapped.rejections
+    for order, stored in ((ORDER, 1), (ORDER.replace("BTCUSDT", "ETHUSDT"), 0)):
+        mapped = one(f'{{"stream":"!forceOrder@arr","data":{order}}}')
+        assert len(mapped.others) == stored
+        assert not mapped.rejections
+    assert [r.reason for r in one(MARK.replace("BTCUSDT", "ETHUSDT")).rejections] == [Reason.OTHER_SYMBOL]
+    assert [r.reason for r in one(ORDER.replace("BTCUSDT", "ETHUSDT")).rejections] == [Reason.OTHER_SYMBOL]
+
+
+TRADE = '{"e":"trade","E":3,"T":3,"s":"BTCUSDT","t":9,"p":"1.5","q":"1","m":true}'
+QUOTE = '{"e":"bookTicker","u":7,"E":3,"T":3,"s":"BTCUSDT","b":"25.3","B":"31.21","a":"25.4","A":"40.66"}'
+INTEREST = '{"stream":"btcusdt@openInterest","data":{"openInterest":"1.5","symbol":"BTCUSDT","time":3}}'
+
+
+@pytest.mark.parametrize(
+    ("frame", "before", "after", "fault"),
+    [
+        (TRADE, '"p":"1.5",', "", "trade: Object missing required field `p`"),
+        (TRADE, '"1.5"', "1.5", "trade: Expected `str`, got `float` - at `$.p`"),
+        (TRADE, '"1.5"', "2", "trade: Expected `str`, got `int` - at `$.p`"),
+        (QUOTE, '"B":"31.21",', "", "bookTicker: Object missing required field `B`"),
+        (MARK, '"11784.6"', "11784.6", "markPriceUpdate: Expected `str`, got `float` - at `$.i`"),
+        (MARK, '"T":1562306400000,', "", "markPriceUpdate: Object missing required field `T`"),
+        (MARK, "1562306400000", '"1562306400000"', "markPriceUpdate: Expected `int`, got `str` - at `$.T`"),
+        (ORDER, "SELL", "HOLD", "forceOrder: Invalid enum value 'HOLD' - at `$.o.S`"),
+        (ORDER, '"9911"', '"1e999"', "forceOrder: a number is beyond what a double holds"),
+        (INTEREST, '"1.5"', "1.5", "openInterest: Expected `str`, got `float` - at `$.openInterest`"),
+        (INTEREST, ":3}", ":99999999999999999}", "openInterest: a time lies beyond the year 2262"),
+    ],
+)
+def test_a_changed_frame_is_refused_and_what_changed_is_named(
+    frame: str, before: str, after: str, fault: str
+) -> None:
+    assert before in frame
+    assert not one(frame).rejections
+    mapped = one(frame.replace(before, after))
+    assert [r.reason for r in mapped.rejections] == [Reason.MISSING_FIELD]
+    assert fault in mapped.rejections[0].message
+    assert mapped.field_faults == Counter({fault: 1})
+    assert mapped.batch.kind.tolist() == [EventKind.REJECTED]
+    assert not mapped.others
+
+
+@pytest.mark.parametrize("text", ["NaN", "inf", "-1", "", "1_0", " 1", "0x1"])
+def test_no_number_is_made_up(text: str) -> None:
+    mapped = one(MARK.replace("11794.15", text))
+    assert [r.reason for r in mapped.rejections] == [Reason.MISSING_FIELD]
+    assert not mapped.others
+
+
+def test_new_fields_are_counted_wherever_they_are() -> None:
+    assert one(ORDER.replace('"S":', '"zz":{"a":1},"S":')).unknown_fields == Counter({"forceOrder.o.zz": 1})
+    assert one(MARK.replace('"s":', '"zz":1,"s":')).unknown_fields == Counter({"markPriceUpdate.zz": 1})
+    assert one(INTEREST.replace('"time"', '"zz":1,"time"')).unknown_fields == Counter({"openInterest.zz": 1})
+    snapshot = one('{"lastUpdateId":27,"bids":[["28145.10","3.818"]],"asks":[],"symbol":"BTCUSDT"}')
+    assert snapshot.unknown_fields == Counter({"depth.symbol": 1})
+
+
+def test_the_type_may_come_last() -> None:
+    last = MARK.replace('"e":"markPriceUpdate",', "").replace("11794.15", "11794.15678")[:-1]
+    assert [type(event) for event in one(f'{last},"e":"markPriceUpdate"}}').others] == [MarkPrice]
+    assert one('{"p":"1.23456","e":"brandNew"}').unknown_types == Counter({"brandNew": 1})
+
+
+@pytest.mark.parametrize("head", ['{"e":"x","a":', '{"e":"trade","a":', '{"a":'])
+def test_a_frame_that_is_nested_too_deeply_is_refused(head: str) -> None:
+    mapped = one(head + "[" * 100_000 + "]" * 100_000 + "}")
+    assert [r.reason for r in mapped.rejections] == [Reason.NOT_JSON]
+
+
+def test_types_that_are_no_words_are_counted_together() -> None:
+    assert one('{"e":[1]}').unknown_types == Counter({"(none)": 1})
+    mapped = one('{"stream":"!markPrice@arr","data":[1,[],null,{"e":"trade"}]}')
+    assert mapped.unknown_types == Counter({"(none)": 3, "trade": 1})
+
+
 def test_rare_events_are_typed() -> None:
     mark = one(
         '{"e":"markPriceUpdate","E":1562305380000,"s":"BTCUSDT","p":"11794.15","i":"11784.6","P":"1","r":"",'
@@ -187,6 +292,8 @@ def test_rare_events_are_typed() -> None:
 
 
 def test_control_marks() -> None:
+    audit = one('{"stream":"!undertow","data":{"e":"audit"}}').batch
+    assert audit.kind.tolist() == [EventKind.AUDIT]
     watermark = one('{"stream":"!undertow","data":{"e":"watermark","T":1723161256321}}').batch
     assert watermark.kind.tolist() == [EventKind.WATERMARK]
     assert watermark.event_ns.tolist() == [1723161256321000000]

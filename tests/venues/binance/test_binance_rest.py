@@ -82,6 +82,7 @@ def test_retry_after_is_honoured_by_every_request(status: int) -> None:
     assert len(exchange.calls) == 3
 
 
+@pytest.mark.scenario("R6", "a ban told in words is believed")
 def test_a_ban_told_in_words_is_believed() -> None:
     hands = Hands()
 
@@ -124,6 +125,7 @@ def test_giving_up_says_where_and_why() -> None:
         ask(question, *[Reply(500, b"oops")] * 6)
 
 
+@pytest.mark.scenario("R5", "403 and 451: stop and explain")
 @pytest.mark.parametrize(("status", "words"), [(451, "location"), (403, "firewall")])
 def test_refusals_are_explained_and_not_repeated(status: int, words: str) -> None:
     hands = Hands()

@@ -3,6 +3,8 @@ import pytest
 from undertow.venues.binance.sync import BREAK, NEXT, SPOT, STALE, USDM, follow, join
 
 
+@pytest.mark.scenario("B4", "spot: the first update has U = L + 1: accepted")
+@pytest.mark.scenario("B3", "USD-M: the first update continues with pu = L and U > L: accepted")
 @pytest.mark.parametrize(
     ("rule", "first", "last", "previous", "expected"),
     [
@@ -38,6 +40,7 @@ def test_following_a_delta(rule: int, first: int, last: int, previous: int, expe
     assert follow(rule, first, last, previous, 100) == expected
 
 
+@pytest.mark.scenario("B11", "a fall of ids by more than a million is a new epoch")
 def test_a_numbering_that_starts_anew_is_a_break_not_a_duplicate() -> None:
     assert follow(USDM, 1, 9, 0, 5_000_000) == BREAK
     assert follow(SPOT, 1, 9, -1, 5_000_000) == BREAK

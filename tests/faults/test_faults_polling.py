@@ -1,0 +1,52 @@
+"""Faults of what is polled (PROTOCOL, list R) against a collector over real sockets."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.faults.harness import Outcome, Scenario, play
+from undertow.runtime.polling import PollingSettings
+from undertow.venues.simulated.faults import Fault
+
+POLLED = Scenario(
+    kinds=("trades", "depth", "mark", "open_interest", "funding"),
+    polling=PollingSettings(open_interest_every_s=0.1, funding_every_s=0.2, clock_every_s=0.2, stale_after=3),
+)
+
+
+def interest(outcome: Outcome) -> list[int]:
+    return outcome.table("open_interest")["timestamp"].to_list()
+
+
+@pytest.mark.scenario(
+    "R9", "open interest is dated by the exchange seconds before it comes: known when received"
+)
+def test_open_interest_is_stored_with_the_time_it_came(tmp_path: Path) -> None:
+    outcome = play(POLLED, tmp_path)
+    outcome.check(untouched=["BTCUSDT", "ETHUSDT"])
+    times = interest(outcome)
+    assert len(times) == len(set(times)) >= 5
+    rows = outcome.table("open_interest")
+    assert (rows["received_ns"] > 0).all()
+    assert outcome.table("funding_rate").height >= 3
+    assert outcome.table("clock").height >= 3
+
+
+@pytest.mark.scenario("R8", "open interest stands still: no row is repeated, and it is said")
+def test_frozen_open_interest(tmp_path: Path) -> None:
+    frozen = Fault(at_s=20.0, kind="freeze", endpoint="openInterest", for_s=1000.0)
+    outcome = play(replace(POLLED, faults=[frozen], seconds=90.0), tmp_path)
+    outcome.check(untouched=["BTCUSDT", "ETHUSDT"])
+    assert len(interest(outcome)) == len(set(interest(outcome)))
+    assert outcome.counters["stale_open_interest"] >= 3
+    assert "stands still" in outcome.alarms
+
+
+@pytest.mark.scenario("R6", "an endpoint fails: the others go on")
+def test_one_endpoint_fails(tmp_path: Path) -> None:
+    broken = Fault(at_s=0.0, kind="status", endpoint="openInterest", code=500, for_s=1000.0)
+    outcome = play(replace(POLLED, faults=[broken]), tmp_path)
+    outcome.check(untouched=["BTCUSDT", "ETHUSDT"])
+    assert outcome.table("open_interest").is_empty()
+    assert outcome.table("funding_rate").height >= 3

@@ -50,3 +50,14 @@ def test_one_endpoint_fails(tmp_path: Path) -> None:
     outcome.check(untouched=["BTCUSDT", "ETHUSDT"])
     assert outcome.table("open_interest").is_empty()
     assert outcome.table("funding_rate").height >= 3
+
+
+@pytest.mark.scenario("R11", "a symbol's status changes while it is collected: an event, and an alarm")
+def test_a_status_changes(tmp_path: Path) -> None:
+    settling = Fault(at_s=20.0, kind="status_change", symbol="ETHUSDT", status="SETTLING")
+    polling = replace(POLLED.polling, listings_every_s=0.2)
+    outcome = play(replace(POLLED, faults=[settling], polling=polling), tmp_path)
+    outcome.check(is_book_true=False, is_market_true=False)
+    (row,) = outcome.table("instruments", "ETHUSDT").to_dicts()
+    assert (row["change"], row["before"], row["after"]) == ("status", "TRADING", "SETTLING")
+    assert "another status: SETTLING" in outcome.alarms

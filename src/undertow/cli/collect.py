@@ -38,6 +38,9 @@ def collect(
     symbols: Annotated[
         str | None, typer.Option(help="Such as BTCUSDT,ETHUSDT. Default: ten large ones against USDT.")
     ] = None,
+    top: Annotated[
+        int | None, typer.Option(help="Instead of --symbols: so many with the largest turnover.", min=1)
+    ] = None,
     streams: Annotated[
         str | None,
         typer.Option(
@@ -111,7 +114,7 @@ def collect(
     )
     began_s = time.monotonic()
     with _metrics(endpoints.venue, metrics_port) as health:
-        job = _Job(endpoints, _split(symbols) or DEFAULT_SYMBOLS, kinds, lake, journal, duration, health)
+        job = _Job(endpoints, _split(symbols) or DEFAULT_SYMBOLS, kinds, lake, journal, duration, health, top)
         collected = _run(job, settings, feed_settings)
     _report(collected, venue, lake, time.monotonic() - began_s, as_json=as_json)
 
@@ -133,6 +136,7 @@ class _Job:
     journal: Path
     duration_s: float | None
     health: "Health"
+    top: int | None
 
 
 def _run(job: _Job, settings: "CollectorSettings", feed_settings: "FeedSettings") -> "Collected":
@@ -156,6 +160,7 @@ def _run(job: _Job, settings: "CollectorSettings", feed_settings: "FeedSettings"
                 feed_settings=feed_settings,
                 on_progress=on_progress,
                 health=job.health,
+                top=job.top,
                 memory=job.journal / job.endpoints.venue / "_governor.json",
                 keep_exchange_info=_keeper(job.journal / job.endpoints.venue / "exchangeInfo.json"),
             )

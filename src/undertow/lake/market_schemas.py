@@ -71,10 +71,11 @@ MARKET_SCHEMAS: Mapping[str, pa.Schema] = {
     "clock": pa.schema([_TIME, *_integers("offset_us", "error_us", "rtt_us"), _RECEIVED]),
     "instruments": pa.schema([_TIME, *_words("change", "before", "after"), _RECEIVED]),
 }
-"""`timestamp`: the exchange's time [Unix ms], of a candle its beginning, of a liquidation the order's. `event_ms`
-of `book_ticker` is null where the venue gives no time, and `timestamp` then when it came; of a liquidation it is
-when the exchange sent it. `side` SELL: a long was liquidated. `received_ns`: the local clock, before which no row
-may be used.
+"""`timestamp`: the exchange's time [Unix ms], of a candle its beginning, of a liquidation the order's.
+
+`event_ms` of `book_ticker` is null where the venue gives no time, and `timestamp` then when it came; of
+a liquidation it is when the exchange sent it. `side` SELL: a long was liquidated. `received_ns`: when it
+came, by the local clock; no row may be used before.
 """
 
 _FORCED_ORDER = tuple(name for name in MARKET_SCHEMAS["liquidations"].names if name != "received_ns")
@@ -85,8 +86,10 @@ MARKET_UNIQUE_KEYS: Mapping[str, tuple[str, ...]] = {
     "depth20": ("last_update_id",),
     "instruments": ("timestamp", "change", "before", "after"),
 }
-"""What tells one row from another where it is not `timestamp` alone. A forced order has no id: one whose every word
-is the same, down to when it was sent, is a copy of it, and two of one millisecond that differ are two.
+"""What tells one row from another where it is not `timestamp` alone.
+
+A forced order has no id: one whose every word is the same, down to when it was sent, is a copy of it, and two
+of one millisecond that differ are two.
 """
 
 MARKET_SORT_KEYS: Mapping[str, tuple[str, ...]] = {

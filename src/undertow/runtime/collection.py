@@ -19,6 +19,7 @@ from undertow.venues.binance.instruments import (
     find_instrument,
     known_instrument,
     parse_exchange_info,
+    top_symbols,
     weight_limit,
 )
 from undertow.venues.binance.rest import BinanceRest, RefusedError
@@ -76,11 +77,13 @@ async def collect(
     health: Health | None = None,
     polling: PollingSettings | None = None,
     memory: Path | None = None,
+    top: int | None = None,
     keep_exchange_info: Callable[[bytes], None] = lambda _: None,
 ) -> Collected:
     """Look up the instruments, open a recorder for each, and collect until the end, a signal or the duration.
 
-    `memory` names a file that keeps the exchange's bans over a restart.
+    `top`: instead of `symbols` so many with the largest turnover. `memory` names a file that keeps the
+    exchange's bans over a restart.
     Raises InputError for symbols and streams that cannot be collected, VenueError where the exchange cannot
     be reached or refuses, and what a recorder raises.
     """
@@ -88,6 +91,8 @@ async def collect(
     clock = ReceiveClock()
     governor = WeightGovernor(endpoints.weight_per_minute, memory=memory)
     async with BinanceRest(endpoints, clock=clock, governor=governor) as rest:
+        if top is not None:
+            symbols = top_symbols((await rest.tickers_24h()).body, top)
         instruments = await resolve_instruments(rest, symbols, keep=keep_exchange_info)
         with contextlib.ExitStack() as opened:
             recorders = []

@@ -1,7 +1,7 @@
 """Rows of the market tables out of a mapped block.
 
-Nothing is carried from block to block: a frame that came twice gives its row twice, and the lake keeps one of them
-by the keys in `lake.market_schemas`.
+Nothing is carried from block to block: a frame that came twice gives its row twice, and the lake keeps one of
+them by the keys in `lake.market_schemas`.
 """
 
 from collections.abc import Callable, Mapping

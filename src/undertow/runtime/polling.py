@@ -12,11 +12,13 @@ from functools import partial
 import msgspec
 import structlog
 
-from undertow.errors import VenueError
+from undertow.errors import InputError, VenueError
 from undertow.market.time import MILLISECOND_NS
 from undertow.runtime.clock_offset import ClockOffset, Offset
+from undertow.runtime.listings import changes
 from undertow.runtime.track import control_frame, wrapped
 from undertow.venues.binance import messages
+from undertow.venues.binance.instruments import ExchangeInfo, parse_exchange_info, weight_limit
 from undertow.venues.binance.rest import BinanceRest, RefusedError
 
 __all__ = ["Poller", "PollingSettings"]
@@ -34,6 +36,7 @@ class PollingSettings:
     funding_every_s: float = 600.0
     """Rates are settled every few hours; asked for so often, each is known soon after."""
     clock_every_s: float = 30.0
+    listings_every_s: float = 3600.0
     stale_after: int = 5
     """Answers with an unchanged time before it is said that an endpoint stands still."""
 
@@ -65,11 +68,13 @@ class Poller:
     _newest_ms: dict[tuple[str, str], int] = field(default_factory=dict)
     _stale: dict[str, int] = field(default_factory=dict)
     _clock: ClockOffset = field(default_factory=ClockOffset)
+    _listed: ExchangeInfo | None = None
 
     async def run(self) -> None:
         """Poll until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._repeat(self.settings.clock_every_s, [self._ask_time]))
+            group.create_task(self._repeat(self.settings.listings_every_s, [self._ask_listings]))
             if "open_interest" in self.kinds:
                 asks: list[Ask] = [partial(self._ask_open_interest, symbol) for symbol in self.symbols]
                 group.create_task(self._repeat(self.settings.open_interest_every_s, asks))
@@ -86,7 +91,7 @@ class Poller:
                     await ask()
                 except RefusedError:
                     raise
-                except (VenueError, msgspec.DecodeError) as error:
+                except (VenueError, InputError, msgspec.DecodeError) as error:
                     self.count("poll_failures")
                     log.warning("poll_failed", reason=str(error))
                 due_s += every_s / len(asks)
@@ -122,6 +127,21 @@ class Poller:
             self._newest_ms["funding", symbol] = max(row.fundingTime for row in rows)
             self.count("funding_answers")
             self.record(symbol, wrapped(symbol, "fundingRate", answer.body))
+
+    async def _ask_listings(self) -> None:
+        """Record and tell what the exchange states differently than in its first answer, or the last."""
+        answer = await self.rest.exchange_info()
+        info = parse_exchange_info(answer.body)
+        before, self._listed = self._listed, info
+        if before is None:
+            return
+        self.rest.governor.limit = weight_limit(info) or self.rest.governor.limit
+        for found in changes(before, info, self.symbols):
+            self.count("listing_changes")
+            self.alarm(f"{found}; a finer tick or lot is applied when the collection is started anew")
+            stated = (found.symbol, found.change, found.before, found.after)
+            mark = messages.InstrumentChange(answer.receive_ns // MILLISECOND_NS, *stated)
+            self.record(found.symbol, control_frame(mark))
 
     async def _ask_time(self) -> None:
         probe = await self.rest.time_probe()

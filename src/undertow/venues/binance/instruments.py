@@ -16,6 +16,7 @@ __all__ = [
     "known_instrument",
     "load_instruments",
     "parse_exchange_info",
+    "top_symbols",
     "weight_limit",
 ]
 
@@ -107,6 +108,32 @@ def _resting_lot(venue: str, lot: str) -> str:
     recorded BTCUSDT books of 2024 hold quantities such as 25.426189.
     """
     return format(Decimal(lot).scaleb(-1), "f") if venue == "binance-spot" else lot
+
+
+class Ticker(msgspec.Struct, frozen=True, rename="camel"):
+    """What we read of a symbol's statistics of 24 hours."""
+
+    symbol: str
+    quote_volume: float
+
+
+_tickers_decoder = msgspec.json.Decoder(list[Ticker], strict=False)
+
+
+def top_symbols(body: bytes, count: int, quote: str = "USDT") -> tuple[str, ...]:
+    """The symbols of a quote asset with the largest turnover, from the answer of `ticker/24hr`.
+
+    Raises InputError where the body is no such answer.
+
+    >>> top_symbols(b'[{"symbol":"AUSDT","quoteVolume":"1"},{"symbol":"BUSDT","quoteVolume":"2"}]', 1)
+    ('BUSDT',)
+    """
+    try:
+        tickers = _tickers_decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise InputError(f"ticker/24hr: not an answer that names symbols and turnover ({error})") from error
+    largest = sorted((t for t in tickers if t.symbol.endswith(quote)), key=lambda t: -t.quote_volume)
+    return tuple(ticker.symbol for ticker in largest[:count])
 
 
 def weight_limit(info: ExchangeInfo) -> int | None:

@@ -22,11 +22,12 @@ def verify(
 
     Trades that came too late for their bars are named as well; they are marked in the tables and no fault.
     """
+    from undertow.lake.candle_check import check_candles
     from undertow.lake.quality import audit, late_rows
     from undertow.lake.reader import Lake
     from undertow.runtime.batch import verify_features
 
-    findings = [str(finding) for finding in audit(lake)]
+    findings = [str(finding) for finding in (*audit(lake), *check_candles(lake))]
     result: dict[str, object] = {"lake": str(lake)}
     if features:
         rows, wrong = verify_features(Lake(lake))

@@ -34,6 +34,11 @@ class MemoryRecorder:
     def trusts_enough(self) -> bool:
         return True
 
+    def is_off_step(self) -> bool:
+        return False
+
+    def abandon(self) -> None: ...
+
     def missing_trades(self) -> list[tuple[int, int]]:
         return []
 

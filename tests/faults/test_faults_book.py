@@ -147,7 +147,7 @@ def test_empty_books(tmp_path: Path) -> None:
 )
 def test_ghosts_are_evicted(tmp_path: Path) -> None:
     faults = [
-        Fault(at_s=0.0, kind="fewer_levels", endpoint="depth", symbol="BTCUSDT", levels=40, count=1),
+        Fault(at_s=0.0, kind="fewer_levels", endpoint="depth", symbol="BTCUSDT", levels=40, for_s=26.0),
         Fault(at_s=20.0, kind="ghost", symbol="BTCUSDT", side="bid", ticks_away=700, count=12),
     ]
     outcome = play(Scenario(faults, collecting=AUDITED), tmp_path)

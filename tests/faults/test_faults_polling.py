@@ -61,3 +61,21 @@ def test_a_status_changes(tmp_path: Path) -> None:
     (row,) = outcome.table("instruments", "ETHUSDT").to_dicts()
     assert (row["change"], row["before"], row["after"]) == ("status", "TRADING", "SETTLING")
     assert "another status: SETTLING" in outcome.alarms
+
+
+@pytest.mark.scenario(
+    "B18", "the tick becomes finer while collecting: applied without a restart, no trade is lost"
+)
+def test_a_finer_tick(tmp_path: Path) -> None:
+    finer = Fault(at_s=20.0, kind="tick_change", symbol="BTCUSDT", tick="0.01")
+    polling = replace(POLLED.polling, look_up_pause_s=0.05)
+    outcome = play(replace(POLLED, faults=[finer], polling=polling, seconds=90.0, speed=15.0), tmp_path)
+    assert outcome.counters["restated_instruments"] == 1
+    assert "another tick: 0.01, before 0.10" in outcome.alarms
+    rows = outcome.table("aggtrades").sort("trade_id")
+    ids = rows["trade_id"]
+    assert ids.to_list() == list(range(ids[0], ids[-1] + 1)), "what was refused was folded again"
+    off_old_step = (rows["price"] * 10 - (rows["price"] * 10).round()).abs() > 1e-6
+    assert off_old_step.any(), "prices on the finer step are stored"
+    assert outcome.books["BTCUSDT"] == "synced"
+    assert outcome.gaps("depth", "ETHUSDT") == []

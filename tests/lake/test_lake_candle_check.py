@@ -1,4 +1,3 @@
-
 import polars as pl
 import pytest
 from tests.faults.harness import Outcome, Scenario, play

@@ -67,6 +67,11 @@ class ListRecorder:
     def trusts_enough(self) -> bool:
         return True
 
+    def is_off_step(self) -> bool:
+        return False
+
+    def abandon(self) -> None: ...
+
     def missing_trades(self) -> list[tuple[int, int]]:
         return []
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import msgspec
 import polars as pl
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from undertow.errors import LakeError
-from undertow.lake.market_schemas import MARKET_SORT_KEYS, MARKET_UNIQUE_KEYS
+from undertow.lake.market_schemas import MARKET_SCHEMAS, MARKET_SORT_KEYS, MARKET_UNIQUE_KEYS
 from undertow.lake.schemas import SORT_KEYS, UNIQUE_KEYS, parquet_options
 
 __all__ = [
@@ -114,12 +114,16 @@ def join(parts: list[pa.Table]) -> pa.Table:
 
 
 def merge(table: str, parts: list[pa.Table]) -> pa.Table:
-    """Parts as one table, each row once (the newest wins), in order of time."""
+    """Parts as one table, each row once, in order of time.
+
+    The newest wins; of market tables the first, for a value was known since it came first.
+    """
     rows = join(parts)
     unique = list({**UNIQUE_KEYS, **MARKET_UNIQUE_KEYS}.get(table, ("timestamp",)))
     ordered = list({**SORT_KEYS, **MARKET_SORT_KEYS}.get(table, ("timestamp",)))
     keys = pl.from_arrow(rows.select(list(dict.fromkeys([*unique, *ordered]))))
-    kept = pl.DataFrame(keys).with_row_index("row").unique(subset=unique, keep="last").sort(ordered)
+    wins: Literal["first", "last"] = "first" if table in MARKET_SCHEMAS else "last"
+    kept = pl.DataFrame(keys).with_row_index("row").unique(subset=unique, keep=wins).sort(ordered)
     places = kept["row"].to_numpy()
     already = len(places) == rows.num_rows and bool((places[1:] > places[:-1]).all())
     return rows.combine_chunks() if already else rows.take(places).combine_chunks()

@@ -1,12 +1,13 @@
 """What is traded: a symbol at a venue, with its tick and lot as exact decimals."""
 
 from decimal import Decimal
+from math import gcd
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Instrument", "Scale"]
+__all__ = ["Instrument", "Scale", "common_step"]
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -51,6 +52,20 @@ class Scale(msgspec.Struct, frozen=True):
         return np.rint(values * (self.divisor / self.units)).astype(np.int64)
 
 
+def common_step(first: str, second: str) -> str:
+    """The largest decimal step that both steps are multiples of.
+
+    >>> common_step("0.10", "0.01"), common_step("0.5", "0.2"), common_step("0.10", "0.10")
+    ('0.01', '0.1', '0.10')
+    """
+    if Decimal(first) == Decimal(second):
+        return first
+    a, b = Scale.of(first), Scale.of(second)
+    digits = max(a.digits, b.digits)
+    units = gcd(a.units * 10 ** (digits - a.digits), b.units * 10 ** (digits - b.digits))
+    return format(Decimal(units).scaleb(-digits), "f")
+
+
 class Instrument(msgspec.Struct, frozen=True):
     """A tradable symbol. `tick` and `lot` are decimal strings as the exchange states them."""
 
@@ -63,6 +78,12 @@ class Instrument(msgspec.Struct, frozen=True):
     def price(self) -> Scale:
         """Price step: ticks to price and back."""
         return Scale.of(self.tick)
+
+    def finer(self, other: "Instrument") -> "Instrument":
+        """The same symbol with steps on which the prices and quantities of both lie."""
+        return Instrument(
+            self.venue, self.symbol, common_step(self.tick, other.tick), common_step(self.lot, other.lot)
+        )
 
     @property
     def quantity(self) -> Scale:

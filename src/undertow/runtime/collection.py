@@ -110,6 +110,7 @@ async def collect(
             clock=clock,
             on_progress=on_progress,
             health=health,
+            open_recorder=open_recorder,
         )
         rest.on_status = collector.health.note_rest
         poller = Poller(
@@ -120,8 +121,10 @@ async def collect(
             collector.on_alarm,
             collector.count,
             lambda offset: collector.health.set_clock(offset.offset_ns, offset.error_ns),
-            polling or PollingSettings(),
+            collector.restate,
+            settings=polling or PollingSettings(),
         )
+        collector.on_off_step = poller.look_up
         collector.companions.append(poller)
         counters = await collector.run(duration_s)
     return Collected(tuple(instruments), counters, tuple(collector.alarms))

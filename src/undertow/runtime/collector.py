@@ -12,6 +12,7 @@ from typing import Protocol
 
 import structlog
 
+from undertow.market.instruments import Instrument
 from undertow.market.time import MILLISECOND_NS, SECOND_NS
 from undertow.runtime.health import Health
 from undertow.runtime.observer import Observer
@@ -74,10 +75,14 @@ class Collector:
         clock: ReceiveClock | None = None,
         on_progress: Progress | None = None,
         health: Health | None = None,
+        open_recorder: Callable[[Instrument], Recorder] | None = None,
     ) -> None:
+        self._open_recorder = open_recorder
         self.settings = settings or CollectorSettings()
         self.alarms: list[str] = []
         self.companions: list[Companion] = []
+        self.on_off_step: Callable[[], None] = lambda: None
+        """Called while frames do not lie on an instrument's steps."""
         self._clock = clock or ReceiveClock()
         self._on_progress = on_progress
         self._counters: Counter[str] = Counter()
@@ -201,6 +206,21 @@ class Collector:
         self._record(track, self._clock(), frame)
         self._wake.set()
 
+    def restate(self, stated: Instrument) -> None:
+        """Go on with other steps of an instrument: what did not lie on the old ones is folded again."""
+        track = self._tracks[stated.symbol.lower().encode()]
+        finer = track.recorder.instrument.finer(stated)
+        if self._open_recorder is None or (finer.price, finer.quantity) == (
+            track.recorder.instrument.price,
+            track.recorder.instrument.quantity,
+        ):
+            return
+        log.info("steps_changed", symbol=stated.symbol, tick=finer.tick, lot=finer.lot)
+        track.recorder.abandon()
+        track.recorder = self._open_recorder(finer)
+        track.pending = 0
+        self.count("restated_instruments")
+
     def record_named(self, symbol: str, frame: bytes) -> None:
         """The same by the symbol's name."""
         self.record_with(self._tracks[symbol.lower().encode()], frame)
@@ -279,6 +299,8 @@ class Collector:
     def _process(self, track: Track) -> None:
         track.pending = 0
         track.recorder.process()
+        if track.recorder.is_off_step():
+            self.on_off_step()
         self.health.symbol(track.symbol).note_written(self._clock() - track.oldest_pending_ns)
         newest_ns = track.recorder.newest_event_ns()
         if newest_ns > max(track.newest_ns, track.watermark_ns):

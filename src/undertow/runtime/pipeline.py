@@ -47,6 +47,10 @@ class Counts:
     rejected: Counter[int] = field(default_factory=Counter)
     unknown_types: Counter[str] = field(default_factory=Counter)
     unknown_fields: Counter[str] = field(default_factory=Counter)
+    field_faults: Counter[str] = field(default_factory=Counter)
+    """Frames of a known type whose fields are not as they were, by what is wrong."""
+    filtered: Counter[str] = field(default_factory=Counter)
+    """Rows of other markets in streams of all symbols."""
     book_samples: int = 0
     audits: int = 0
     audited_levels: int = 0
@@ -122,6 +126,7 @@ class Pipeline:
         counts = self.counts
         found = {f"event type {name!r}": count for name, count in counts.unknown_types.items()}
         found |= {f"field {name!r}": count for name, count in counts.unknown_fields.items()}
+        found |= {f"changed frame {name!r}": count for name, count in counts.field_faults.items()}
         rejected = {Reason(reason): count for reason, count in counts.rejected.items()}
         return found | {f"frames with {r.name.lower()}": count for r, count in rejected.items()}
 
@@ -146,6 +151,8 @@ class Pipeline:
         counts.kinds.update(dict(enumerate(np.bincount(kind, minlength=len(EventKind)).tolist())))
         counts.unknown_types += mapped.unknown_types
         counts.unknown_fields += mapped.unknown_fields
+        counts.field_faults += mapped.field_faults
+        counts.filtered += mapped.filtered
 
     def _write(self, sampled: Sampled, blocks: Mapping[int, FeatureBlock]) -> None:
         lake, instrument, counts = self._lake, self.instrument, self.counts

@@ -13,12 +13,18 @@ import msgspec
 import structlog
 
 from undertow.errors import InputError, VenueError
+from undertow.market.instruments import Instrument
 from undertow.market.time import MILLISECOND_NS
 from undertow.runtime.clock_offset import ClockOffset, Offset
 from undertow.runtime.listings import changes
 from undertow.runtime.track import control_frame, wrapped
 from undertow.venues.binance import messages
-from undertow.venues.binance.instruments import ExchangeInfo, parse_exchange_info, weight_limit
+from undertow.venues.binance.instruments import (
+    ExchangeInfo,
+    find_instrument,
+    parse_exchange_info,
+    weight_limit,
+)
 from undertow.venues.binance.rest import BinanceRest, RefusedError
 
 __all__ = ["Poller", "PollingSettings"]
@@ -37,6 +43,8 @@ class PollingSettings:
     """Rates are settled every few hours; asked for so often, each is known soon after."""
     clock_every_s: float = 30.0
     listings_every_s: float = 3600.0
+    look_up_pause_s: float = 10.0
+    """Least time between two looks at the listings out of turn."""
     stale_after: int = 5
     """Answers with an unchanged time before it is said that an endpoint stands still."""
 
@@ -64,15 +72,20 @@ class Poller:
     alarm: Callable[[str], None]
     count: Callable[[str], None]
     on_offset: Callable[[Offset], None] = lambda _: None
+    restate: Callable[[Instrument], None] = lambda _: None
+    """Called with an instrument whose steps have changed."""
     settings: PollingSettings = field(default_factory=PollingSettings)
     _newest_ms: dict[tuple[str, str], int] = field(default_factory=dict)
     _stale: dict[str, int] = field(default_factory=dict)
     _clock: ClockOffset = field(default_factory=ClockOffset)
     _listed: ExchangeInfo | None = None
+    _group: asyncio.TaskGroup | None = None
+    _is_looking: bool = False
 
     async def run(self) -> None:
         """Poll until cancelled."""
         async with asyncio.TaskGroup() as group:
+            self._group = group
             group.create_task(self._repeat(self.settings.clock_every_s, [self._ask_time]))
             group.create_task(self._repeat(self.settings.listings_every_s, [self._ask_listings]))
             if "open_interest" in self.kinds:
@@ -128,6 +141,20 @@ class Poller:
             self.count("funding_answers")
             self.record(symbol, wrapped(symbol, "fundingRate", answer.body))
 
+    def look_up(self) -> None:
+        """Ask for the listings soon: something suggests that they have changed."""
+        if self._group is not None and not self._is_looking:
+            self._is_looking = True
+            self._group.create_task(self._look_up())
+
+    async def _look_up(self) -> None:
+        try:
+            await self._ask_listings()
+        except (VenueError, InputError) as error:
+            log.warning("poll_failed", reason=str(error))
+        await asyncio.sleep(self.settings.look_up_pause_s)
+        self._is_looking = False
+
     async def _ask_listings(self) -> None:
         """Record and tell what the exchange states differently than in its first answer, or the last."""
         answer = await self.rest.exchange_info()
@@ -138,10 +165,12 @@ class Poller:
         self.rest.governor.limit = weight_limit(info) or self.rest.governor.limit
         for found in changes(before, info, self.symbols):
             self.count("listing_changes")
-            self.alarm(f"{found}; a finer tick or lot is applied when the collection is started anew")
+            self.alarm(str(found))
             stated = (found.symbol, found.change, found.before, found.after)
             mark = messages.InstrumentChange(answer.receive_ns // MILLISECOND_NS, *stated)
             self.record(found.symbol, control_frame(mark))
+            if found.change in ("tick", "lot"):
+                self.restate(find_instrument(info, self.rest.endpoints.venue, found.symbol))
 
     async def _ask_time(self) -> None:
         probe = await self.rest.time_probe()

@@ -17,6 +17,7 @@ from undertow.market.instruments import Instrument
 from undertow.market.time import HOUR_NS, MINUTE_NS
 from undertow.runtime.pipeline import OnBars, Pipeline
 from undertow.runtime.track import RecorderStatus
+from undertow.venues.binance.frame_row import Reason
 
 __all__ = ["SymbolRecorder"]
 
@@ -48,11 +49,11 @@ class SymbolRecorder:
         on_bars: OnBars | None = None,
         checkpoint_every_ns: int = MINUTE_NS,
     ) -> None:
-        self.instrument = instrument
         self._settings = settings
         self._every_ns = checkpoint_every_ns
         self._lake = LakeWriter(lake, instrument.venue, instrument.symbol)
         self._path = lake / instrument.venue / "_checkpoints" / f"{instrument.symbol}.npz"
+        self.instrument = instrument = self._steps(instrument)
         self._journal = JournalWriter(journal, instrument.venue, instrument.symbol)
         self._pipeline = Pipeline(instrument, settings, self._lake, None)
         self._block: list[bytes] = []
@@ -83,7 +84,9 @@ class SymbolRecorder:
         block, self._block = self._block, []
         self._pipeline.fold(b"".join(block))
         newest_ns = self._pipeline.sampler.newest_ns
-        if newest_ns - self._saved_ns >= self._every_ns:
+        off_step = self._pipeline.counts.rejected[Reason.OFF_STEP]
+        if newest_ns - self._saved_ns >= self._every_ns and not off_step:
+            # Values off the steps say that these have changed: what was refused is going to be folded again.
             self.checkpoint()
 
     def needs_snapshot(self) -> bool:
@@ -97,6 +100,10 @@ class SymbolRecorder:
     def trusts_enough(self) -> bool:
         """Whether the levels that are sampled lie inside the range of the newest snapshot."""
         return self._pipeline.sampler.trusts(self._settings.l2_levels)
+
+    def is_off_step(self) -> bool:
+        """Whether frames came whose prices or quantities do not lie on the instrument's steps."""
+        return self._pipeline.counts.rejected[Reason.OFF_STEP] > 0
 
     def missing_trades(self) -> list[tuple[int, int]]:
         """Ranges of aggregate trade ids that were skipped and have not come."""
@@ -134,6 +141,12 @@ class SymbolRecorder:
             self._lake.seal(closed_ns // HOUR_NS * HOUR_NS, extra=self._pipeline.provenance())
         self._sealed_ns = closed_ns
         self._saved_ns = self._pipeline.sampler.newest_ns
+
+    def abandon(self) -> None:
+        """Let go as after a crash: what was folded since the checkpoint is folded again on opening."""
+        self._journal.flush(sync=True)
+        self._journal.close()
+        self._lake.close()
 
     def close(self) -> None:
         """Fold the rest and seal everything."""
@@ -176,21 +189,34 @@ class SymbolRecorder:
             self._pipeline.fold(chunk.data)
         return self._pipeline.counts.frames
 
+    def _steps(self, stated: Instrument) -> Instrument:
+        """The instrument to go on with: where its steps have changed, steps that suit old and new values."""
+        if not self._path.exists():
+            return stated
+        with np.load(self._path, allow_pickle=False) as file:
+            written = msgspec.json.decode(file["checkpoint"].tobytes(), type=_Checkpoint).instrument
+        finer = written.finer(stated)
+        return written if (finer.price, finer.quantity) == (written.price, written.quantity) else finer
+
     def _load(self) -> Position | None:
-        """Restore the state that was saved, if it fits; the journal position that it belongs to."""
+        """Restore the state that was saved, if it fits; the journal position that it belongs to.
+
+        A state in coarser steps is not taken over: the book is fetched anew, running features begin anew.
+        """
         if not self._path.exists():
             self._lake.discard_parts_after({})
             return None
         with np.load(self._path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         checkpoint = msgspec.json.decode(arrays.pop("checkpoint").tobytes(), type=_Checkpoint)
-        written = (checkpoint.instrument, checkpoint.settings, checkpoint.lineage)
-        if written != (self.instrument, self._settings, lineage(FEATURES)):
+        if (checkpoint.settings, checkpoint.lineage) != (self._settings, lineage(FEATURES)):
             raise LakeError(
-                f"{self._path}: was written with other settings, another tick or lot, or other features; "
+                f"{self._path}: was written with other settings or other features; "
                 "use another lake, or delete this file to fold the journal again from its start"
             )
         self._lake.discard_parts_after(checkpoint.parts)
+        if checkpoint.instrument != self.instrument:
+            return checkpoint.position
         self._pipeline.restore(arrays)
         self._saved_ns = self._pipeline.sampler.newest_ns
         return checkpoint.position

@@ -54,6 +54,9 @@ class Recorder(Protocol):
     def trusts_enough(self) -> bool:
         """The levels that are sampled lie inside the range of the newest snapshot."""
 
+    def is_off_step(self) -> bool:
+        """Frames came whose prices or quantities do not lie on the instrument's steps."""
+
     def missing_trades(self) -> list[tuple[int, int]]:
         """Ranges of aggregate trade ids that were skipped and have not come."""
 
@@ -62,6 +65,9 @@ class Recorder(Protocol):
 
     def newest_event_ns(self) -> int:
         """Newest event time folded so far; 0 before the first."""
+
+    def abandon(self) -> None:
+        """Let go of everything as it is; opened again, it goes on from its checkpoint."""
 
     def close(self) -> None:
         """Write out what is open."""

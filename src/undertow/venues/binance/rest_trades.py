@@ -1,7 +1,7 @@
 """Aggregate trades as REST gives them: rows for the lake, exact in ticks and lots."""
 
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import msgspec
 import numpy as np
@@ -63,8 +63,11 @@ def _integers(values: Sequence[int]) -> NDArray[np.int64]:
 def _counts(texts: Sequence[str], scale: Scale, instrument: Instrument) -> NDArray[np.int64]:
     counts = []
     for text in texts:
-        count, rest = divmod(Decimal(text) * scale.divisor, scale.units)
-        if rest:
+        try:
+            count, rest = divmod(Decimal(text) * scale.divisor, scale.units)
+        except InvalidOperation as error:
+            raise VenueError(f"{instrument.venue} {instrument.symbol}: {text!r} is no number") from error
+        if rest or count < 0:
             step = f"{scale.units}e-{scale.digits}"
             raise VenueError(f"{instrument.venue} {instrument.symbol}: {text} is no multiple of {step}")
         counts.append(int(count))

@@ -18,7 +18,7 @@ soak: venv
 	$(BIN)/python -m tests.soak.run
 
 faults: venv
-	$(BIN)/python -m pytest -n 2 -m scenario --scenario-table docs/faults.md
+	$(BIN)/python -m pytest -n 2 -m scenario tests --scenario-table docs/faults.md
 
 lint: venv
 	$(BIN)/ruff check .

@@ -43,7 +43,7 @@ __all__ = ["FAST", "ONE", "Outcome", "Scenario", "play"]
 
 FAST = FeedSettings(
     copies=1,
-    heartbeat_s=0.6,
+    heartbeat_s=1.0,
     stable_s=2.0,
     backoff_s=0.02,
     backoff_limit_s=0.2,
@@ -241,6 +241,7 @@ def true_samples(scenario: Scenario, symbol: str) -> pl.DataFrame:
 
 def play(scenario: Scenario, folder: Path, during: "During | None" = None) -> Outcome:
     """Run the exchange with its faults and a collector until the simulated time is over."""
+    true_samples(scenario, scenario.symbols[0])  # compiles what would else hold the event loop for seconds
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_play(scenario, folder, during))
 

@@ -67,7 +67,7 @@ def test_no_pings(tmp_path: Path) -> None:
 
 @scenario("C5", "pings answered but no data on one connection: noticed, replaced, and it is said")
 def test_a_mute_socket(tmp_path: Path) -> None:
-    faults = [Fault(at_s=20.0, kind="mute", connection=1, for_s=30.0)]
+    faults = [Fault(at_s=20.0, kind="mute", connection=1, for_s=60.0)]
     outcome = play(Scenario(faults, seconds=120.0), tmp_path)
     outcome.check()
     assert outcome.counters["reconnects"] >= 1
@@ -77,15 +77,15 @@ def test_a_mute_socket(tmp_path: Path) -> None:
 def test_the_lifetime_of_a_socket(tmp_path: Path) -> None:
     outcome = play(
         Scenario(
-            feed=replace(FAST, rollover_s=0.8, heartbeat_s=3.0),
-            settings={"lifetime_s": 40.0},
-            seconds=120.0,
+            feed=replace(FAST, rollover_s=1.5, heartbeat_s=3.0),
+            settings={"lifetime_s": 100.0},
+            seconds=200.0,
             speed=20.0,
         ),
         tmp_path,
     )
     outcome.check(untouched=["BTCUSDT", "ETHUSDT"])
-    assert outcome.counters["rollovers"] >= 4
+    assert outcome.counters["rollovers"] >= 3
     assert "disconnects" not in outcome.counters
 
 
@@ -119,7 +119,7 @@ def test_one_copy_dies(tmp_path: Path, kind: str) -> None:
 def test_one_stream_never_comes(tmp_path: Path) -> None:
     ignored = Fault(at_s=0.0, kind="ignore_stream", stream=MARK)
     outcome = play(
-        Scenario([ignored], seconds=120.0, speed=20.0, feed=replace(FAST, heartbeat_s=0.4)), tmp_path
+        Scenario([ignored], seconds=120.0, speed=20.0, feed=replace(FAST, heartbeat_s=0.6)), tmp_path
     )
     outcome.check()
     assert MARK in outcome.alarms

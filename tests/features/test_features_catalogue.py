@@ -11,8 +11,9 @@ import pytest
 
 from tests.features.conftest import market_frames
 from undertow.errors import InputError
-from undertow.features.catalogue import FEATURES, Feature, catalogue_markdown, feature_set, registered
+from undertow.features.catalogue import FEATURES, catalogue_markdown, feature_set, registered
 from undertow.features.engine import FeatureEngine, lineage
+from undertow.features.feature import Feature
 from undertow.frames.frames import Frames
 
 every_feature = pytest.mark.parametrize("feature", FEATURES, ids=lambda f: f.name)

@@ -1,13 +1,33 @@
 """The order book as sampled (SPEC 5.3): depth, slope, spread, order-flow imbalance."""
 
+from math import inf
+
 import numpy as np
 
+from undertow.features.feature import (
+    ANY,
+    BOOK,
+    FLOW,
+    NO_FLOW,
+    NO_LEVEL,
+    NO_PRICE,
+    NO_SAMPLE,
+    NO_SIDE,
+    NO_SLOPE,
+    NO_SPREAD,
+    NO_VOLUME,
+    POSITIVE,
+    SHARE,
+    SIGNED,
+    Feature,
+)
 from undertow.features.memory import Floats, Integers, Memory
 from undertow.features.nulls import known, known_close, ratio, with_book
 from undertow.frames.frames import Frames
 from undertow.market.instruments import Scale
 
 __all__ = [
+    "LINES",
     "ask_slope",
     "ask_vol_ratio_5_20",
     "best_ask",
@@ -158,3 +178,58 @@ def best_ask(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
 def mid_price(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """(bid + ask) / 2 of the last sample [quote]."""
     return with_book((f.bid_ticks[:, 0] + f.ask_ticks[:, 0]) * f.price.units / (2 * f.price.divisor), f)
+
+
+LINES = (
+    Feature("imbalance_5", imbalance_5, "share", SIGNED, NO_VOLUME, BOOK, "SPEC 5.3", mirror="odd"),
+    Feature("imbalance_10", imbalance_10, "share", SIGNED, NO_VOLUME, BOOK, "SPEC 5.3", mirror="odd"),
+    Feature("imbalance_20", imbalance_20, "share", SIGNED, NO_VOLUME, BOOK, "SPEC 5.3", mirror="odd"),
+    Feature("imbalance_5_avg", imbalance_5_avg, "share", SIGNED, NO_VOLUME, BOOK, "SPEC 5.3", mirror="odd"),
+    Feature("imbalance_10_avg", imbalance_10_avg, "share", SIGNED, NO_VOLUME, BOOK, "SPEC 5.3", mirror="odd"),
+    Feature("imbalance_20_avg", imbalance_20_avg, "share", SIGNED, NO_VOLUME, BOOK, "SPEC 5.3", mirror="odd"),
+    Feature("spread_avg", spread_avg, "quote", POSITIVE, NO_SPREAD, BOOK, "SPEC 5.3", mirror="even"),
+    Feature("spread_std", spread_std, "quote", POSITIVE, NO_SPREAD, BOOK, "SPEC 5.3", mirror="even"),
+    Feature("bid_slope", bid_slope, "base/quote", ANY, NO_SLOPE, BOOK, "SPEC 5.3", mirror="swap:ask_slope"),
+    Feature("ask_slope", ask_slope, "base/quote", ANY, NO_SLOPE, BOOK, "SPEC 5.3", mirror="swap:bid_slope"),
+    Feature("weighted_mid", weighted_mid, "quote", POSITIVE, NO_SIDE, BOOK, "SPEC 5.3", mirror="price"),
+    Feature(
+        "weighted_mid_price_diff_bps",
+        weighted_mid_price_diff_bps,
+        "bps",
+        (-1e4, inf),
+        f"{NO_SIDE}; {NO_PRICE}; {NO_FLOW}",
+        f"{BOOK}, {FLOW}",
+        "SPEC 5.3",
+        mirror="none",
+    ),
+    Feature(
+        "bid_vol_ratio_5_20",
+        bid_vol_ratio_5_20,
+        "share",
+        SHARE,
+        NO_LEVEL,
+        BOOK,
+        "SPEC 5.3",
+        mirror="swap:ask_vol_ratio_5_20",
+    ),
+    Feature(
+        "ask_vol_ratio_5_20",
+        ask_vol_ratio_5_20,
+        "share",
+        SHARE,
+        NO_LEVEL,
+        BOOK,
+        "SPEC 5.3",
+        mirror="swap:bid_vol_ratio_5_20",
+    ),
+    Feature(
+        "ofi_1", ofi_1, "base", ANY, NO_SAMPLE, BOOK, "SPEC 5.3; Cont, Kukanov, Stoikov 2014", mirror="odd"
+    ),
+    Feature(
+        "ofi_10", ofi_10, "base", ANY, NO_SAMPLE, BOOK, "SPEC 5.3; Xu, Gould, Howison 2018", mirror="odd"
+    ),
+    Feature("best_bid", best_bid, "quote", POSITIVE, NO_SIDE, BOOK, "SPEC 5.3", mirror="price:best_ask"),
+    Feature("best_ask", best_ask, "quote", POSITIVE, NO_SIDE, BOOK, "SPEC 5.3", mirror="price:best_bid"),
+    Feature("mid_price", mid_price, "quote", POSITIVE, NO_SIDE, BOOK, "SPEC 5.3", mirror="price"),
+)
+"""In the order of the columns of a feature table."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.features import memory, nulls
-from undertow.features.catalogue import Feature
+from undertow.features.feature import Feature
 from undertow.features.memory import Floats, Integers, Memory
 from undertow.frames import frames as frames_module
 from undertow.frames.frames import Frames

@@ -5,13 +5,16 @@ A bar wholly inside a gap of the trade stream carries prices too, but its volume
 returns to it and from it.
 """
 
+from math import inf
+
 import numpy as np
 
+from undertow.features.feature import ANY, FLOW, NO_CHANGE, NO_FLOW, NO_PRICE, POSITIVE, TRADES, Feature
 from undertow.features.memory import Floats, Integers, Memory
 from undertow.features.nulls import flow_only, known, known_close, ratio
 from undertow.frames.frames import Frames
 
-__all__ = ["close", "high", "log_returns", "low", "open", "returns", "volume"]
+__all__ = ["LINES", "close", "high", "log_returns", "low", "open", "returns", "volume"]
 
 
 def _price(ticks: Integers, f: Frames) -> Floats:
@@ -54,3 +57,17 @@ def log_returns(f: Frames, m: Memory) -> Floats:
     """Log return ln(close / close₋₁)."""
     ticks = known_close(f)
     return np.log(ratio(ticks, m.lag(ticks)))
+
+
+LINES = (
+    Feature("open", open, "quote", POSITIVE, NO_PRICE, TRADES, "SPEC 5.1", mirror="price"),
+    Feature("high", high, "quote", POSITIVE, NO_PRICE, TRADES, "SPEC 5.1", mirror="price:low"),
+    Feature("low", low, "quote", POSITIVE, NO_PRICE, TRADES, "SPEC 5.1", mirror="price:high"),
+    Feature("close", close, "quote", POSITIVE, NO_PRICE, TRADES, "SPEC 5.1", mirror="price"),
+    Feature("volume", volume, "base", POSITIVE, NO_FLOW, FLOW, "SPEC 5.1", mirror="even"),
+    Feature("returns", returns, "share", (-1.0, inf), NO_CHANGE, FLOW, "SPEC 5.1", warm_up=1, mirror="none"),
+    Feature(
+        "log_returns", log_returns, "log share", ANY, NO_CHANGE, FLOW, "SPEC 5.1", warm_up=1, mirror="none"
+    ),
+)
+"""In the order of the columns of a feature table."""

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from undertow.features.feature import BOOK, FLOW, NO_FLOW, NO_PRICE, POSITIVE, SHARE, TRADES, Feature
 from undertow.features.memory import Floats, Integers, Memory
 from undertow.features.nulls import flow_only, known
 from undertow.frames.frames import Frames
 
-__all__ = ["age_ms_book", "age_ms_trade", "gap_fraction", "is_empty", "late_count"]
+__all__ = ["LINES", "age_ms_book", "age_ms_trade", "gap_fraction", "is_empty", "late_count"]
 
 
 def is_empty(f: Frames, m: Memory) -> Floats:  # noqa: ARG001 - one signature for all features
@@ -37,3 +38,24 @@ def age_ms_book(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
 def age_ms_trade(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """Age of the newest trade at the bar's close [ms]; null before the first."""
     return _age_ms(f.last_trade_ns, f)
+
+
+LINES = (
+    Feature("is_empty", is_empty, "flag", SHARE, NO_FLOW, FLOW, "SPEC 5.8", dtype="int", mirror="even"),
+    Feature("gap_fraction", gap_fraction, "share", SHARE, "never", "gaps", "SPEC 5.8", mirror="even"),
+    Feature(
+        "late_count", late_count, "trades", POSITIVE, "never", TRADES, "SPEC 5.8", dtype="int", mirror="even"
+    ),
+    Feature(
+        "age_ms_book",
+        age_ms_book,
+        "ms",
+        POSITIVE,
+        "before the first book update",
+        BOOK,
+        "SPEC 5.8",
+        mirror="even",
+    ),
+    Feature("age_ms_trade", age_ms_trade, "ms", POSITIVE, NO_PRICE, TRADES, "SPEC 5.8", mirror="even"),
+)
+"""In the order of the columns of a feature table."""

@@ -7,11 +7,13 @@ out.
 
 import numpy as np
 
+from undertow.features.feature import ANY, FLOW, NO_SEED, POSITIVE, Feature
 from undertow.features.memory import Floats, Memory
 from undertow.features.nulls import flow_only, known, known_close, ratio
 from undertow.frames.frames import Frames
 
 __all__ = [
+    "LINES",
     "atr_14",
     "bollinger_position",
     "ema_12",
@@ -96,3 +98,54 @@ def keltner_position(f: Frames, m: Memory) -> Floats:
     middle, width = m.ema(close, 20), 2.0 * _atr_ticks(f, m)
     width = known(width, width > _ROUNDING * close)
     return ratio(close - (middle - width), 2.0 * width)
+
+
+LINES = (
+    Feature(
+        "ema_12", ema_12, "quote", POSITIVE, NO_SEED, FLOW, "SPEC 5.6, TA-Lib", warm_up=11, mirror="price"
+    ),
+    Feature(
+        "ema_26", ema_26, "quote", POSITIVE, NO_SEED, FLOW, "SPEC 5.6, TA-Lib", warm_up=25, mirror="price"
+    ),
+    Feature("macd", macd, "quote", ANY, NO_SEED, FLOW, "SPEC 5.6, TA-Lib", warm_up=25, mirror="odd"),
+    Feature(
+        "macd_signal", macd_signal, "quote", ANY, NO_SEED, FLOW, "SPEC 5.6, TA-Lib", warm_up=33, mirror="odd"
+    ),
+    Feature(
+        "rsi_14",
+        rsi_14,
+        "points",
+        (0.0, 100.0),
+        f"{NO_SEED}; the price has not moved",
+        FLOW,
+        "SPEC 5.6, TA-Lib",
+        warm_up=14,
+        mirror="complement",
+    ),
+    Feature(
+        "atr_14", atr_14, "quote", POSITIVE, NO_SEED, FLOW, "SPEC 5.6, TA-Lib", warm_up=14, mirror="even"
+    ),
+    Feature(
+        "bollinger_position",
+        bollinger_position,
+        "share",
+        ANY,
+        "unless the last 20 bars are known; flat price",
+        FLOW,
+        "SPEC 5.6, TA-Lib",
+        warm_up=19,
+        mirror="complement",
+    ),
+    Feature(
+        "keltner_position",
+        keltner_position,
+        "share",
+        ANY,
+        f"{NO_SEED}; flat price",
+        FLOW,
+        "SPEC 5.6",
+        warm_up=19,
+        mirror="complement",
+    ),
+)
+"""In the order of the columns of a feature table."""

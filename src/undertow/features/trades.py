@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from undertow.features.feature import ANY, FLOW, NO_FLOW, NO_PRICE, NO_TRADE, POSITIVE, SHARE, Feature
 from undertow.features.memory import Floats, Memory
 from undertow.features.nulls import flow_only, known, ratio
 from undertow.frames.frames import Frames
 
 __all__ = [
+    "LINES",
     "buy_pressure",
     "buy_volume",
     "cvd",
@@ -88,3 +90,64 @@ def large_trade_volume(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
 def large_trade_pct(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """Large trades' share of the volume, in [0, 1]; null where nothing traded."""
     return flow_only(ratio(f.large_lots, f.buy_lots + f.sell_lots), f)
+
+
+LINES = (
+    Feature("buy_volume", buy_volume, "base", POSITIVE, NO_FLOW, FLOW, "SPEC 5.2", mirror="swap:sell_volume"),
+    Feature(
+        "sell_volume", sell_volume, "base", POSITIVE, NO_FLOW, FLOW, "SPEC 5.2", mirror="swap:buy_volume"
+    ),
+    Feature("vol_delta", vol_delta, "base", ANY, NO_FLOW, FLOW, "SPEC 5.2", mirror="odd"),
+    Feature("cvd", cvd, "base", ANY, NO_FLOW, FLOW, "SPEC 5.2", mirror="odd"),
+    Feature("vwap", vwap, "quote", POSITIVE, f"{NO_PRICE}; {NO_FLOW}", FLOW, "SPEC 5.2", mirror="price"),
+    Feature("buy_pressure", buy_pressure, "share", SHARE, NO_TRADE, FLOW, "SPEC 5.2", mirror="complement"),
+    Feature(
+        "trade_count", trade_count, "trades", POSITIVE, NO_FLOW, FLOW, "SPEC 5.2", dtype="int", mirror="even"
+    ),
+    Feature(
+        "trade_intensity_1s",
+        trade_intensity_1s,
+        "trades/s",
+        POSITIVE,
+        NO_FLOW,
+        FLOW,
+        "SPEC 5.2",
+        mirror="even",
+    ),
+    Feature(
+        "trade_intensity_5s",
+        trade_intensity_5s,
+        "trades/s",
+        POSITIVE,
+        NO_FLOW,
+        FLOW,
+        "SPEC 5.2",
+        mirror="even",
+    ),
+    Feature(
+        "trade_intensity_10s",
+        trade_intensity_10s,
+        "trades/s",
+        POSITIVE,
+        NO_FLOW,
+        FLOW,
+        "SPEC 5.2",
+        mirror="even",
+    ),
+    Feature(
+        "large_trade_count",
+        large_trade_count,
+        "trades",
+        POSITIVE,
+        NO_FLOW,
+        FLOW,
+        "SPEC 5.2",
+        dtype="int",
+        mirror="even",
+    ),
+    Feature(
+        "large_trade_volume", large_trade_volume, "base", POSITIVE, NO_FLOW, FLOW, "SPEC 5.2", mirror="even"
+    ),
+    Feature("large_trade_pct", large_trade_pct, "share", SHARE, NO_TRADE, FLOW, "SPEC 5.2", mirror="even"),
+)
+"""In the order of the columns of a feature table."""

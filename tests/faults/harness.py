@@ -6,7 +6,7 @@ stored row is held against.
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -39,7 +39,7 @@ from undertow.venues.simulated.listings import find_listing
 from undertow.venues.simulated.server import Server, serve
 from undertow.venues.simulated.settings import DEFAULT_START_MS, Settings
 
-__all__ = ["FAST", "ONE", "Outcome", "Scenario", "play"]
+__all__ = ["COLLECTING", "FAST", "ONE", "Outcome", "Scenario", "play"]
 
 FAST = FeedSettings(
     copies=1,
@@ -83,6 +83,8 @@ class Scenario:
     polling: PollingSettings = field(default_factory=PollingSettings)
     settings: Mapping[str, object] = field(default_factory=dict)
     """Further settings of the exchange."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """Further arguments of `collect`."""
 
 
 @dataclass(slots=True)
@@ -239,17 +241,20 @@ def true_samples(scenario: Scenario, symbol: str) -> pl.DataFrame:
     return _samples(scenario.symbols, scenario.seed, scenario.seconds, symbol)
 
 
-def play(scenario: Scenario, folder: Path, during: "During | None" = None) -> Outcome:
-    """Run the exchange with its faults and a collector until the simulated time is over."""
+Beside = Callable[[Server, asyncio.TaskGroup], Coroutine[None, None, None]]
+
+
+def play(scenario: Scenario, folder: Path, beside: Beside | None = None) -> Outcome:
+    """Run the exchange with its faults and a collector until the simulated time is over.
+
+    `beside` is awaited before the collector starts; what it starts in the group runs beside it.
+    """
     true_samples(scenario, scenario.symbols[0])  # compiles what would else hold the event loop for seconds
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_play(scenario, folder, during))
+        return runner.run(_play(scenario, folder, beside))
 
 
-During = Callable[[Server], "asyncio.Future[None]"]
-
-
-async def _play(scenario: Scenario, folder: Path, during: "During | None") -> Outcome:
+async def _play(scenario: Scenario, folder: Path, beside: Beside | None) -> Outcome:
     listings = tuple(find_listing(symbol) for symbol in scenario.symbols)
     settings = Settings(
         listings,
@@ -266,7 +271,10 @@ async def _play(scenario: Scenario, folder: Path, during: "During | None") -> Ou
         recorders[instrument.symbol] = recorder
         return recorder
 
-    async with serve(replace(settings, **scenario.settings)) as server, asyncio.timeout(120):  # type: ignore[arg-type]
+    settings = replace(settings, **scenario.settings)  # type: ignore[arg-type]
+    async with serve(settings) as server, asyncio.timeout(120), asyncio.TaskGroup() as group:
+        if beside is not None:
+            await beside(server, group)
         collected = await collect(
             endpoints_for("sim", server.url),
             scenario.symbols,
@@ -276,6 +284,7 @@ async def _play(scenario: Scenario, folder: Path, during: "During | None") -> Ou
             feed_settings=scenario.feed,
             health=Health("sim"),
             polling=scenario.polling,
+            **scenario.options,  # type: ignore[arg-type]
         )
         sent = msgspec.to_builtins(server.exchange.counts)
         final = {symbol: _difference(server, recorder) for symbol, recorder in recorders.items()}

@@ -48,6 +48,19 @@ def collect(
             "klines, open_interest, funding."
         ),
     ] = None,
+    symbols_file: Annotated[
+        Path | None,
+        typer.Option(help="Instead of --symbols: a file that names them, read again on SIGHUP.", exists=True),
+    ] = None,
+    follow_listings: Annotated[
+        str | None, typer.Option(help="Also collect symbols of this quote asset that begin to trade.")
+    ] = None,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over", help="Receive at once, and record as soon as the collection that runs has ended."
+        ),
+    ] = False,
     lake: Annotated[Path, typer.Option(help="Directory of the tables.")] = Path("lake"),
     journal: Annotated[Path, typer.Option(help="Directory of the raw frames.")] = Path("journal"),
     duration: Annotated[
@@ -114,7 +127,13 @@ def collect(
     )
     began_s = time.monotonic()
     with _metrics(endpoints.venue, metrics_port) as health:
-        job = _Job(endpoints, _split(symbols) or DEFAULT_SYMBOLS, kinds, lake, journal, duration, health, top)
+        choice = _Choice(
+            _split(symbols) or DEFAULT_SYMBOLS,
+            symbols_file,
+            top,
+            follow_listings.upper() if follow_listings else None,
+        )
+        job = _Job(endpoints, choice, kinds, lake, journal, duration, health, takes_over=take_over)
         collected = _run(job, settings, feed_settings)
     _report(collected, venue, lake, time.monotonic() - began_s, as_json=as_json)
 
@@ -126,17 +145,27 @@ def _split(text: str | None, *, upper: bool = True) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Choice:
+    """How the symbols are chosen."""
+
+    symbols: tuple[str, ...]
+    file: Path | None
+    top: int | None
+    follow: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     """What to collect, and where to."""
 
     endpoints: "Endpoints"
-    symbols: tuple[str, ...]
+    choice: _Choice
     kinds: tuple[str, ...]
     lake: Path
     journal: Path
     duration_s: float | None
     health: "Health"
-    top: int | None
+    takes_over: bool
 
 
 def _run(job: _Job, settings: "CollectorSettings", feed_settings: "FeedSettings") -> "Collected":
@@ -152,7 +181,7 @@ def _run(job: _Job, settings: "CollectorSettings", feed_settings: "FeedSettings"
         return runner.run(
             collect_live(
                 job.endpoints,
-                job.symbols,
+                job.choice.symbols,
                 job.kinds,
                 _recorder_factory(job.lake, job.journal, job.kinds),
                 duration_s=job.duration_s,
@@ -160,7 +189,10 @@ def _run(job: _Job, settings: "CollectorSettings", feed_settings: "FeedSettings"
                 feed_settings=feed_settings,
                 on_progress=on_progress,
                 health=job.health,
-                top=job.top,
+                top=job.choice.top,
+                symbols_file=job.choice.file,
+                follow=job.choice.follow,
+                takes_over=job.takes_over,
                 memory=job.journal / job.endpoints.venue / "_governor.json",
                 keep_exchange_info=_keeper(job.journal / job.endpoints.venue / "exchangeInfo.json"),
             )

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from undertow.errors import LakeError
+from undertow.errors import InUseError, LakeError
 from undertow.journal.reader import Position, segment_folder, segments
 from undertow.journal.recover import new_encoder, recover, sync_folder
 from undertow.market.time import HOUR_NS, SECOND_NS
@@ -181,7 +181,7 @@ def _locked(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise LakeError(
+        raise InUseError(
             f"another collector writes journal {path.parent}; stop it, or choose another --journal"
         ) from None
     except OSError:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from undertow import __version__
-from undertow.errors import LakeError
+from undertow.errors import InUseError, LakeError
 from undertow.lake.files import (
     Manifest,
     join,
@@ -225,7 +225,7 @@ def _take_lock(path: Path) -> Any:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
-        raise LakeError(
+        raise InUseError(
             f"{path}: another process is writing this symbol into the lake; stop it first"
         ) from error
     return lock

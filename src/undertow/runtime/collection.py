@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -12,6 +13,8 @@ from undertow.market.instruments import Instrument
 from undertow.runtime.collector import Collector, CollectorSettings, Progress
 from undertow.runtime.health import Health
 from undertow.runtime.polling import Poller, PollingSettings
+from undertow.runtime.roster import Roster, read_symbols
+from undertow.runtime.takeover import WaitingRecorder
 from undertow.runtime.track import Recorder
 from undertow.venues.binance.endpoints import Endpoints, stream_names
 from undertow.venues.binance.governor import WeightGovernor
@@ -79,14 +82,20 @@ async def collect(
     memory: Path | None = None,
     top: int | None = None,
     keep_exchange_info: Callable[[bytes], None] = lambda _: None,
+    symbols_file: Path | None = None,
+    takes_over: bool = False,
+    follow: str | None = None,
 ) -> Collected:
     """Look up the instruments, open a recorder for each, and collect until the end, a signal or the duration.
 
     `top`: instead of `symbols` so many with the largest turnover. `memory` names a file that keeps the
-    exchange's bans over a restart.
+    exchange's bans over a restart. `symbols_file` is read instead of `symbols`, and again on SIGHUP.
+    `takes_over`: receive at once, and record when the collection that runs has ended. `follow` names a quote
+    asset: symbols of it that begin to trade are collected too.
     Raises InputError for symbols and streams that cannot be collected, VenueError where the exchange cannot
     be reached or refuses, and what a recorder raises.
     """
+    symbols = symbols if symbols_file is None else read_symbols(symbols_file)
     stream_names(endpoints, symbols, kinds)
     clock = ReceiveClock()
     governor = WeightGovernor(endpoints.weight_per_minute, memory=memory)
@@ -94,15 +103,10 @@ async def collect(
         if top is not None:
             symbols = top_symbols((await rest.tickers_24h()).body, top)
         instruments = await resolve_instruments(rest, symbols, keep=keep_exchange_info)
-        with contextlib.ExitStack() as opened:
-            recorders = []
-            for instrument in instruments:
-                recorders.append(open_recorder(instrument))
-                opened.callback(recorders[-1].close)
-            opened.pop_all()
+        opener = partial(WaitingRecorder, open_recorder=open_recorder) if takes_over else open_recorder
         collector = Collector(
             endpoints,
-            recorders,
+            _opened(opener, instruments),
             kinds,
             rest,
             settings=settings,
@@ -115,16 +119,38 @@ async def collect(
         rest.on_status = collector.health.note_rest
         poller = Poller(
             rest,
-            [instrument.symbol for instrument in instruments],
+            collector.symbols,
             frozenset(kinds) & endpoints.polled,
             collector.record_named,
             collector.on_alarm,
             collector.count,
             lambda offset: collector.health.set_clock(offset.offset_ns, offset.error_ns),
             collector.restate,
+            lambda listed: collector.add(open_recorder(listed)) if _is_followed(listed, follow) else None,
             settings=polling or PollingSettings(),
         )
         collector.on_off_step = poller.look_up
         collector.companions.append(poller)
+        if symbols_file is not None:
+            resolve = partial(resolve_instruments, rest, keep=keep_exchange_info)
+            collector.companions.append(Roster(symbols_file, collector, resolve, open_recorder))
         counters = await collector.run(duration_s)
-    return Collected(tuple(instruments), counters, tuple(collector.alarms))
+        collected = tuple(track.recorder.instrument for track in collector.tracks)
+    return Collected(collected, counters, tuple(collector.alarms))
+
+
+def _opened(
+    open_recorder: Callable[[Instrument], Recorder], instruments: Sequence[Instrument]
+) -> list[Recorder]:
+    """A recorder for each, or none at all."""
+    with contextlib.ExitStack() as opened:
+        recorders: list[Recorder] = []
+        for instrument in instruments:
+            recorders.append(open_recorder(instrument))
+            opened.callback(recorders[-1].close)
+        opened.pop_all()
+    return recorders
+
+
+def _is_followed(listed: Instrument, quote: str | None) -> bool:
+    return quote is not None and listed.symbol.endswith(quote)

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -89,7 +89,9 @@ class Collector:
         self._tracks = {
             recorder.instrument.symbol.lower().encode(): Track(recorder) for recorder in recorders
         }
-        streams = stream_names(endpoints, [track.symbol for track in self._tracks.values()], kinds)
+        self._endpoints, self._kinds = endpoints, tuple(kinds)
+        self._retired: set[bytes] = set()
+        streams = self._streams(self._tracks.values())
         self._by_stream = self._assign(streams)
         self.feed = Feed(endpoints, streams, self, feed_settings, self._clock)
         self._keeper = SnapshotKeeper(rest, self.record_with, self._counters, self.settings.snapshots)
@@ -103,6 +105,10 @@ class Collector:
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._failure: BaseException | None = None
+
+    def _streams(self, tracks: Iterable[Track]) -> dict[str, tuple[str, ...]]:
+        """Names of the streams of these symbols by route."""
+        return stream_names(self._endpoints, [track.symbol for track in tracks], self._kinds)
 
     def _assign(self, streams: Mapping[str, Sequence[str]]) -> dict[bytes, Track]:
         found = {}
@@ -122,6 +128,36 @@ class Collector:
         """The symbols under collection."""
         return list(self._tracks.values())
 
+    def symbols(self) -> list[str]:
+        """Their names."""
+        return [track.symbol for track in self._tracks.values()]
+
+    def add(self, recorder: Recorder) -> None:
+        """Collect one more symbol; the others are not touched."""
+        track = Track(recorder)
+        key = track.symbol.lower().encode()
+        self._retired.discard(key)
+        self._tracks[key] = track
+        streams = self._streams([track])
+        self._by_stream |= self._assign(streams)
+        self._observer.expect([track])
+        self._mark_resumption([track])
+        self.feed.add(streams)
+        self.count("added_symbols")
+
+    async def remove(self, symbol: str) -> None:
+        """Collect a symbol no longer: what it has is written out, the others are not touched."""
+        key = symbol.lower().encode()
+        await self.feed.drop(self._tracks[key].streams)
+        track = self._tracks.pop(key)
+        self._retired.add(key)
+        for stream in track.streams:
+            self._by_stream.pop(stream.encode(), None)
+            self.health.forget(stream.encode())
+        track.is_closed = True
+        track.recorder.close()
+        self.count("removed_symbols")
+
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter."""
         self._counters[name] += amount
@@ -139,13 +175,13 @@ class Collector:
         """
         loop = asyncio.get_running_loop()
         timer = loop.call_later(duration_s, self.stop) if duration_s is not None else None
-        self._mark_resumption()
+        self._mark_resumption(self.tracks)
         try:
             with _stop_on_signals(self.stop):
                 async with asyncio.TaskGroup() as group:
                     beside = [group.create_task(one.run()) for one in self.companions]
                     if self._repairer is not None:
-                        beside.append(group.create_task(self._repairer.run(self.tracks)))
+                        beside.append(group.create_task(self._repairer.run(lambda: self.tracks)))
                     group.create_task(self._receive())
                     group.create_task(self._work(group, beside))
         except ExceptionGroup as errors:
@@ -171,10 +207,10 @@ class Collector:
                         return
                     await asyncio.sleep(self.settings.process_every_s)
 
-    def _mark_resumption(self) -> None:
+    def _mark_resumption(self, tracks: Iterable[Track]) -> None:
         """Where a recording goes on after an earlier run, what came between was missed."""
         frame = control_frame(Disconnect(category="all", reason="collection resumed"))
-        for track in self._tracks.values():
+        for track in tracks:
             if track.recorder.newest_event_ns():
                 self._record(track, self._clock(), frame)
 
@@ -191,6 +227,8 @@ class Collector:
         track = self._by_stream.get(stream) if stream is not None else None
         if track is None:
             track = self._tracks.get(stream.partition(b"@")[0]) if stream is not None else None
+        if track is None and stream is not None and stream.partition(b"@")[0] in self._retired:
+            return
         if track is None:
             self._counters["unrouted_frames"] += 1
             track = next(iter(self._tracks.values()))
@@ -223,10 +261,14 @@ class Collector:
 
     def record_named(self, symbol: str, frame: bytes) -> None:
         """The same by the symbol's name."""
-        self.record_with(self._tracks[symbol.lower().encode()], frame)
+        track = self._tracks.get(symbol.lower().encode())
+        if track is not None:
+            self.record_with(track, frame)
 
     def _record(self, track: Track, receive_ns: int, frame: bytes) -> None:
         """Hand a frame to the recorder, on one line whatever it holds; a failure stops the collection."""
+        if track.is_closed:
+            return
         try:
             track.recorder.record(receive_ns, frame.replace(b"\n", b" ") if b"\n" in frame else frame)
         except Exception as error:  # noqa: BLE001 - raised again by `run`; the socket must not swallow it

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from undertow.venues.binance.instruments import ExchangeInfo, Listing, weight_limit
 
-__all__ = ["ListingChange", "changes"]
+__all__ = ["ListingChange", "changes", "new_listings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class ListingChange:
 
     symbol: str
     change: str
-    """tick, lot, status, or listing where the symbol is gone or has come."""
+    """tick, lot, status, funding interval, or listing where the symbol is gone or has come."""
     before: str
     after: str
 
@@ -32,6 +32,14 @@ def changes(before: ExchangeInfo, after: ExchangeInfo, symbols: Sequence[str]) -
     limits = weight_limit(before), weight_limit(after)
     if limits[0] != limits[1]:
         yield ListingChange(symbols[0], "weight limit", str(limits[0]), str(limits[1]))
+
+
+def new_listings(before: ExchangeInfo, after: ExchangeInfo) -> Iterator[str]:
+    """Symbols that trade now and did not before."""
+    known = {listing.symbol for listing in before.symbols if listing.status == "TRADING"}
+    for listing in after.symbols:
+        if listing.status == "TRADING" and listing.symbol not in known:
+            yield listing.symbol
 
 
 def _of_symbol(symbol: str, before: Listing | None, after: Listing | None) -> Iterator[ListingChange]:

@@ -5,7 +5,7 @@ Asked for by REST on a schedule, and recorded as frames of streams of our own.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,7 +16,7 @@ from undertow.errors import InputError, VenueError
 from undertow.market.instruments import Instrument
 from undertow.market.time import MILLISECOND_NS
 from undertow.runtime.clock_offset import ClockOffset, Offset
-from undertow.runtime.listings import changes
+from undertow.runtime.listings import ListingChange, changes, new_listings
 from undertow.runtime.track import control_frame, wrapped
 from undertow.venues.binance import messages
 from undertow.venues.binance.instruments import (
@@ -57,6 +57,13 @@ class _Funding(msgspec.Struct, frozen=True):
     fundingTime: int  # noqa: N815 - the wire's name
 
 
+class _FundingInterval(msgspec.Struct, frozen=True):
+    symbol: str
+    fundingIntervalHours: int  # noqa: N815 - the wire's name
+
+
+_USUAL_FUNDING_HOURS = 8
+_interval_decoder = msgspec.json.Decoder(list[_FundingInterval])
 _time_decoder = msgspec.json.Decoder(_Time)
 _funding_decoder = msgspec.json.Decoder(list[_Funding])
 
@@ -66,7 +73,8 @@ class Poller:
     """Runs beside a collection. `record(symbol, frame)` journals what came; `kinds` says what to ask for."""
 
     rest: BinanceRest
-    symbols: Sequence[str]
+    symbols: Callable[[], Sequence[str]]
+    """The symbols under collection, at least one; they may change."""
     kinds: frozenset[str]
     record: Callable[[str, bytes], None]
     alarm: Callable[[str], None]
@@ -74,9 +82,12 @@ class Poller:
     on_offset: Callable[[Offset], None] = lambda _: None
     restate: Callable[[Instrument], None] = lambda _: None
     """Called with an instrument whose steps have changed."""
+    on_new_listing: Callable[[Instrument], None] = lambda _: None
+    """Called with an instrument that has begun to trade."""
     settings: PollingSettings = field(default_factory=PollingSettings)
     _newest_ms: dict[tuple[str, str], int] = field(default_factory=dict)
     _stale: dict[str, int] = field(default_factory=dict)
+    _funding_hours: dict[str, int] = field(default_factory=dict)
     _clock: ClockOffset = field(default_factory=ClockOffset)
     _listed: ExchangeInfo | None = None
     _group: asyncio.TaskGroup | None = None
@@ -86,19 +97,28 @@ class Poller:
         """Poll until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            group.create_task(self._repeat(self.settings.clock_every_s, [self._ask_time]))
-            group.create_task(self._repeat(self.settings.listings_every_s, [self._ask_listings]))
-            if "open_interest" in self.kinds:
-                asks: list[Ask] = [partial(self._ask_open_interest, symbol) for symbol in self.symbols]
-                group.create_task(self._repeat(self.settings.open_interest_every_s, asks))
-            if "funding" in self.kinds:
-                asks = [partial(self._ask_funding, symbol) for symbol in self.symbols]
-                group.create_task(self._repeat(self.settings.funding_every_s, asks))
+            for every_s, asks in self._schedule():
+                group.create_task(self._repeat(every_s, asks))
 
-    async def _repeat(self, every_s: float, asks: Sequence[Ask]) -> None:
+    def _schedule(self) -> Iterator[tuple[float, Callable[[], Sequence[Ask]]]]:
+        """How often what is asked."""
+        settings = self.settings
+        yield settings.clock_every_s, lambda: [self._ask_time]
+        yield settings.listings_every_s, lambda: [self._ask_listings]
+        if "open_interest" in self.kinds:
+            yield settings.open_interest_every_s, partial(self._for_each, self._ask_open_interest)
+        if "funding" in self.kinds:
+            yield settings.funding_every_s, partial(self._for_each, self._ask_funding)
+            yield settings.listings_every_s, lambda: [self._ask_funding_intervals]
+
+    def _for_each(self, ask: Callable[[str], Coroutine[None, None, None]]) -> Sequence[Ask]:
+        return [partial(ask, symbol) for symbol in self.symbols()]
+
+    async def _repeat(self, every_s: float, round_of: Callable[[], Sequence[Ask]]) -> None:
         """Ask each in turn, spread over the time between two rounds; a failure of one stops no other."""
         due_s = time.monotonic()
         while True:
+            asks = round_of()
             for ask in asks:
                 try:
                     await ask()
@@ -163,14 +183,35 @@ class Poller:
         if before is None:
             return
         self.rest.governor.limit = weight_limit(info) or self.rest.governor.limit
-        for found in changes(before, info, self.symbols):
-            self.count("listing_changes")
-            self.alarm(str(found))
-            stated = (found.symbol, found.change, found.before, found.after)
-            mark = messages.InstrumentChange(answer.receive_ns // MILLISECOND_NS, *stated)
-            self.record(found.symbol, control_frame(mark))
+        venue = self.rest.endpoints.venue
+        for found in changes(before, info, self.symbols()):
+            self._tell(found, answer.receive_ns)
             if found.change in ("tick", "lot"):
-                self.restate(find_instrument(info, self.rest.endpoints.venue, found.symbol))
+                self.restate(find_instrument(info, venue, found.symbol))
+        for symbol in new_listings(before, info):
+            self.count("new_listings")
+            self.on_new_listing(find_instrument(info, venue, symbol))
+
+    async def _ask_funding_intervals(self) -> None:
+        """Record and tell where funding is settled at other intervals than before."""
+        answer = await self.rest.funding_info()
+        stated = {row.symbol: row.fundingIntervalHours for row in _interval_decoder.decode(answer.body)}
+        for symbol in self.symbols():
+            # The exchange lists only contracts that differ from its usual 8 hours.
+            hours = stated.get(symbol, _USUAL_FUNDING_HOURS)
+            before = self._funding_hours.setdefault(symbol, hours)
+            if hours != before:
+                self._funding_hours[symbol] = hours
+                change = ListingChange(symbol, "funding interval", f"{before} h", f"{hours} h")
+                self._tell(change, answer.receive_ns)
+
+    def _tell(self, found: ListingChange, receive_ns: int) -> None:
+        """A statement of the exchange has changed: an event, and an alarm."""
+        self.count("listing_changes")
+        self.alarm(str(found))
+        stated = (found.symbol, found.change, found.before, found.after)
+        mark = messages.InstrumentChange(receive_ns // MILLISECOND_NS, *stated)
+        self.record(found.symbol, control_frame(mark))
 
     async def _ask_time(self) -> None:
         probe = await self.rest.time_probe()
@@ -179,4 +220,4 @@ class Poller:
         self.on_offset(offset)
         stated = (offset.offset_ns // 1000, offset.error_ns // 1000, offset.rtt_ns // 1000)
         server_ms = (probe.receive_ns + offset.offset_ns) // MILLISECOND_NS
-        self.record(self.symbols[0], control_frame(messages.Clock(server_ms, *stated)))
+        self.record(self.symbols()[0], control_frame(messages.Clock(server_ms, *stated)))

@@ -58,10 +58,10 @@ class TradeRepairer:
     settings: RepairSettings = field(default_factory=RepairSettings)
     _attempts: dict[tuple[str, int], _Attempts] = field(default_factory=dict)
 
-    async def run(self, tracks: Sequence[Track]) -> None:
+    async def run(self, tracks: Callable[[], Sequence[Track]]) -> None:
         """Repair until cancelled."""
         while True:
-            for track in tracks:
+            for track in tracks():
                 for first, last in track.recorder.missing_trades():
                     await self._attend(track, first, last)
             await asyncio.sleep(self.settings.every_s)

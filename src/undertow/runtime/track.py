@@ -93,6 +93,8 @@ class Track:
     snapshot_pause_s: float = 0.0
     audit_due_s: float = 0.0
     streams: set[str] = field(default_factory=set)
+    is_closed: bool = False
+    """It is not collected any more; what still comes of it is let go."""
 
     @property
     def symbol(self) -> str:

@@ -173,6 +173,11 @@ class Arbiter:
             known = self._streams[stream] = _Stream(*self._numbering_of(stream))
         known.seen.setdefault(connection, -1)
 
+    def drop(self, stream: bytes) -> None:
+        """A stream is not collected any more: what is held of it is forgotten."""
+        self._streams.pop(stream, None)
+        self._holding.discard(stream)
+
     def expire(self, now_s: float) -> None:
         """Pass on frames that have waited long enough; to be called several times a second."""
         for stream in tuple(self._holding):

@@ -4,20 +4,27 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import msgspec
 import structlog
 from aiolimiter import AsyncLimiter
 from picows import WSError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity import AsyncRetrying, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from undertow.venues.arbiter import Arbiter
 from undertow.venues.binance.connection import Connection, open_connection, wait_for_change
 from undertow.venues.binance.endpoints import Endpoints
-from undertow.venues.binance.feed_line import Line, lines_of, never_any_data, other_route, silent_stream
+from undertow.venues.binance.feed_line import (
+    Line,
+    lines_of,
+    log_reconnect,
+    never_any_data,
+    other_route,
+    silent_stream,
+)
 from undertow.venues.binance.frame_ids import numbering_of
 from undertow.venues.feeding import FeedSettings, FeedSink, ReceiveClock
 
@@ -65,6 +72,7 @@ class Feed:
         self._open: dict[int, Connection] = {}
         self._connects = AsyncLimiter(_CONNECTS, _CONNECT_WINDOW_S)
         self._group: asyncio.TaskGroup | None = None
+        self._keepers: set[asyncio.Task[None]] = set()
         self._is_halted = False
 
     async def run(self) -> None:
@@ -72,14 +80,44 @@ class Feed:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                keepers = [group.create_task(self._keep(line)) for line in self._lines]
+                self._start(self._lines)
                 expiry = group.create_task(self._expire_holes())
-                await asyncio.wait(keepers)
+                while self._keepers:
+                    _, self._keepers = await asyncio.wait(self._keepers, return_when=asyncio.FIRST_COMPLETED)
                 self._stopping.set()
                 expiry.cancel()
         finally:
             for connection in self._open.values():
                 connection.abort("the feed was abandoned")
+
+    def add(self, streams: Mapping[str, Sequence[str]]) -> None:
+        """Carry more streams, on sockets of their own: those that are open are not touched."""
+        lines = lines_of(self._endpoints, streams, self.settings.heartbeat_s, self.settings.copies)
+        self._lines += lines
+        self._start(lines)
+
+    async def drop(self, streams: Collection[str]) -> None:
+        """Carry these streams no longer; a socket that has no other is closed."""
+        for line in self._lines:
+            gone = [name for name in line.streams if name in streams]
+            if not gone:
+                continue
+            line.streams = tuple(name for name in line.streams if name not in streams)
+            for name in gone:
+                line.patience_s.pop(name, None)
+            if not line.streams:
+                line.is_finished = True
+                line.changed.set()
+            elif line.connection is not None and not line.connection.has_ended:
+                await self._request(line.connection, "UNSUBSCRIBE", gone)
+        self._lines = [line for line in self._lines if line.streams]
+        for name in streams:
+            self.arbiter.drop(name.encode())
+
+    def _start(self, lines: Sequence[Line]) -> None:
+        """Keep lines alive from now on, if the feed runs."""
+        if self._group is not None and not self._stopping.is_set():
+            self._keepers |= {self._group.create_task(self._keep(line)) for line in lines}
 
     def connections(self) -> list[tuple[Line, Connection]]:
         """The newest socket of every line."""
@@ -105,7 +143,7 @@ class Feed:
                 wait=wait_random_exponential(multiplier=settings.backoff_s, max=settings.backoff_limit_s),
                 stop=lambda _: self._stopping.is_set() or line.is_finished,
                 sleep=self._pause,
-                before_sleep=partial(_log_reconnect, line.category),
+                before_sleep=partial(log_reconnect, line.category),
                 reraise=True,
             )
             try:
@@ -364,8 +402,3 @@ class Feed:
         current.is_retiring = False
         line.rollover_at_s = time.monotonic() + self.settings.handover_retry_s
         return current
-
-
-def _log_reconnect(category: str, state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.warning("reconnecting", category=category, reason=str(error), pause_s=round(state.upcoming_sleep, 2))

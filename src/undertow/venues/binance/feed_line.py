@@ -4,10 +4,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import structlog
+from tenacity import RetryCallState
+
 from undertow.venues.binance.connection import Connection
 from undertow.venues.binance.endpoints import Endpoints, websocket_url
 
-__all__ = ["Line", "lines_of", "never_any_data", "other_route", "silent_stream"]
+__all__ = ["Line", "lines_of", "log_reconnect", "never_any_data", "other_route", "silent_stream"]
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -101,3 +106,9 @@ def silent_stream(line: Line, stream: str, silent_s: float, *, ever_seen: bool) 
         f"was subscribed to, while other streams do: most likely it belongs on another route, its name is "
         f"wrong, or its symbol does not trade"
     )
+
+
+def log_reconnect(category: str, state: RetryCallState) -> None:
+    """Say that a socket could not be kept, and when it is tried again."""
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("reconnecting", category=category, reason=str(error), pause_s=round(state.upcoming_sleep, 2))

@@ -144,6 +144,10 @@ class BinanceRest:
             parameters["startTime"] = str(start_ms)
         return await self._get("fundingRate", parameters, 1, _check_list, Priority.POLL)
 
+    async def funding_info(self) -> Answer:
+        """Contracts whose funding is settled at other intervals than usual; USD-M only."""
+        return await self._get("fundingInfo", {}, 1, _check_list, Priority.POLL)
+
     async def tickers_24h(self) -> Answer:
         """Statistics of the last 24 hours of every symbol."""
         return await self._get("ticker/24hr", {}, 80 if self._is_spot else 40, _check_list, Priority.POLL)

@@ -34,6 +34,8 @@ from undertow.venues.simulated.record import CHECKSUM_MODULUS
 _SETTLED_S = 12.0
 """After a start, memory counts from here on."""
 _MEMORY_GROWTH = 0.05
+_WEIGHT_PER_MINUTE = 2400
+"""Of requests, on USD-M."""
 
 
 @dataclass(slots=True)
@@ -187,6 +189,8 @@ def _growth(memory: Sequence[tuple[float, float]]) -> tuple[float, float]:
     end_s = memory[-1][0]
     second = [mb for at_s, mb in memory if 0.25 * end_s <= at_s < 0.5 * end_s]
     last = [mb for at_s, mb in memory if at_s >= 0.75 * end_s]
+    if not (second and last):
+        raise SystemExit("too short to say anything of memory; soak for longer, or kill less often")
     return statistics.median(second), statistics.median(last)
 
 
@@ -203,7 +207,9 @@ def main(
     place.mkdir(parents=True, exist_ok=True)
     seconds, names = hours * 3600.0, symbols.split(",")
     rng = random.Random(seed)
-    planned = faults(seed, seconds, names)
+    # The market runs faster than the clock that budgets of requests run on: so must they.
+    budget = Fault(at_s=0.0, kind="limit_change", limit=round(_WEIGHT_PER_MINUTE * speed))
+    planned = [budget, *faults(seed, seconds, names)]
     scenario = _scenario(place / "scenario.toml", planned)
     command = [sys.executable, "-m", "undertow", "sim", "--seed", str(seed), "--symbols", symbols]
     command += ["--speed", str(speed), "--duration", str(seconds), "--faults", str(scenario)]

@@ -16,7 +16,11 @@ def test_a_flood_is_limited() -> None:
         return ""
 
     limiter = LogLimiter(most=3, window_s=60.0, clock=lambda: now[0])
-    log = structlog.wrap_logger(structlog.PrintLogger(), processors=[limiter, keep])
+    log = structlog.wrap_logger(
+        structlog.PrintLogger(),
+        processors=[limiter, keep],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+    )
     for number in range(1000):
         log.warning("reconnecting", number=number)
     log.warning("other")

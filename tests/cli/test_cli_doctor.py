@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from undertow.cli.doctor import doctor
 from undertow.monitor import probes
 from undertow.monitor.probes import Finding, Status
-from undertow.monitor.venue_probes import ClockSample, Offset, estimate_offset, judge_clock, probe_venue
+from undertow.monitor.venue_probes import judge_clock, probe_venue
+from undertow.runtime.clock_offset import Offset
 from undertow.venues.binance.endpoints import StreamKind, endpoints_for
 from undertow.venues.simulated.exchange import DEFAULT_START_MS, Settings
 from undertow.venues.simulated.listings import find_listings
@@ -129,17 +130,6 @@ def test_a_clock_that_is_wrong_and_sockets_that_stay_silent() -> None:
     assert "nothing came" in findings["route public"].found
 
 
-def test_offset_of_the_quickest_answer_holds_the_truth() -> None:
-    samples = [
-        ClockSample(0.0, 400.0, 1350),
-        ClockSample(500.0, 510.0, 1505),
-        ClockSample(600.0, 700.0, 1604),
-    ]
-    offset = estimate_offset(samples)
-    assert abs(offset.offset_ms - 1000) <= offset.error_ms
-    assert offset.error_ms == 5.5
-
-
 @pytest.mark.parametrize(
     ("offset_ms", "error_ms", "status"),
     [
@@ -150,10 +140,11 @@ def test_offset_of_the_quickest_answer_holds_the_truth() -> None:
     ],
 )
 def test_skew(offset_ms: float, error_ms: float, status: Status) -> None:
-    finding = judge_clock(Offset(offset_ms, error_ms), is_simulated=False)
+    offset = Offset(round(offset_ms * 1e6), round(error_ms * 1e6), 0)
+    finding = judge_clock(offset, is_simulated=False)
     assert finding.status is status
     assert bool(finding.advice) is (status is not Status.OK)
-    assert judge_clock(Offset(offset_ms, error_ms), is_simulated=True).status is Status.OK
+    assert judge_clock(offset, is_simulated=True).status is Status.OK
 
 
 def test_python() -> None:

@@ -85,6 +85,8 @@ class Scenario:
     """Further settings of the exchange."""
     options: Mapping[str, object] = field(default_factory=dict)
     """Further arguments of `collect`."""
+    endpoints: Mapping[str, object] = field(default_factory=dict)
+    """What the collector believes of the exchange that is not so."""
 
 
 @dataclass(slots=True)
@@ -276,7 +278,7 @@ async def _play(scenario: Scenario, folder: Path, beside: Beside | None) -> Outc
         if beside is not None:
             await beside(server, group)
         collected = await collect(
-            endpoints_for("sim", server.url),
+            replace(endpoints_for("sim", server.url), **scenario.endpoints),  # type: ignore[arg-type]
             scenario.symbols,
             scenario.kinds,
             open_recorder,

@@ -7,6 +7,8 @@ import polars as pl
 import pytest
 
 from tests.faults.harness import FAST, Outcome, Scenario, play
+from undertow.monitor.venue_probes import route_troubles
+from undertow.venues.binance.endpoints import StreamKind, endpoints_for
 from undertow.venues.simulated.faults import Fault
 from undertow.venues.simulated.listings import LISTINGS
 
@@ -229,3 +231,14 @@ def test_a_late_burst(tmp_path: Path) -> None:
 def test_many_streams_are_asked_for_slowly(tmp_path: Path) -> None:
     outcome = play(Scenario(symbols=tuple(LISTINGS), seconds=20.0, speed=10.0, feed=TWO), tmp_path)
     outcome.check(untouched=list(LISTINGS))
+
+
+@scenario("C10", "a wrong table of routes: the probe at the start of a collection names it")
+def test_a_wrong_route_is_named_at_the_start(tmp_path: Path) -> None:
+    streams = dict(endpoints_for("binance-usdm").streams)
+    streams["trades"] = StreamKind("{symbol}@aggTrade", "public", 6.0)
+    scene = Scenario(
+        seconds=200.0, kinds=("trades",), endpoints={"streams": streams}, options={"probe": route_troubles}
+    )
+    outcome = play(scene, tmp_path)
+    assert "trades (btcusdt@aggTrade) comes on" in outcome.alarms

@@ -87,6 +87,13 @@ def collect(
     audit_every: Annotated[
         float, typer.Option(help="Seconds between comparisons of each book with REST; 0: never.", min=0)
     ] = 60.0,
+    route_probe: Annotated[
+        bool | None,
+        typer.Option(
+            help="At the start, try every stream on every route, and say what comes where; "
+            "default: unless --until-closed."
+        ),
+    ] = None,
     repair: Annotated[bool, typer.Option(help="Ask REST for trades that the streams skipped.")] = True,
     metrics_port: Annotated[
         int | None, typer.Option(help="Serve /metrics, /healthz and /readyz on loopback; 0: any port.")
@@ -133,7 +140,17 @@ def collect(
             top,
             follow_listings.upper() if follow_listings else None,
         )
-        job = _Job(endpoints, choice, kinds, lake, journal, duration, health, takes_over=take_over)
+        job = _Job(
+            endpoints,
+            choice,
+            kinds,
+            lake,
+            journal,
+            duration,
+            health,
+            takes_over=take_over,
+            probes_routes=not until_closed if route_probe is None else route_probe,
+        )
         collected = _run(job, settings, feed_settings)
     _report(collected, venue, lake, time.monotonic() - began_s, as_json=as_json)
 
@@ -166,12 +183,14 @@ class _Job:
     duration_s: float | None
     health: "Health"
     takes_over: bool
+    probes_routes: bool
 
 
 def _run(job: _Job, settings: "CollectorSettings", feed_settings: "FeedSettings") -> "Collected":
     import asyncio
     import sys
 
+    from undertow.monitor.venue_probes import route_troubles
     from undertow.runtime.collection import collect as collect_live
 
     with (
@@ -193,6 +212,7 @@ def _run(job: _Job, settings: "CollectorSettings", feed_settings: "FeedSettings"
                 symbols_file=job.choice.file,
                 follow=job.choice.follow,
                 takes_over=job.takes_over,
+                probe=route_troubles if job.probes_routes else None,
                 memory=job.journal / job.endpoints.venue / "_governor.json",
                 keep_exchange_info=_keeper(job.journal / job.endpoints.venue / "exchangeInfo.json"),
             )

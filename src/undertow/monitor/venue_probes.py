@@ -2,63 +2,27 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 from picows import WSError
 
 from undertow.errors import InputError, VenueError
+from undertow.market.time import MILLISECOND_NS
 from undertow.monitor.probes import Finding, Status
+from undertow.runtime.clock_offset import ClockOffset, Offset
 from undertow.venues.binance.connection import open_connection, wait_for_change
 from undertow.venues.binance.endpoints import Endpoints, websocket_url
 from undertow.venues.binance.instruments import parse_exchange_info
 from undertow.venues.binance.rest import BinanceRest
 
-__all__ = ["ClockSample", "Offset", "estimate_offset", "judge_clock", "probe_venue"]
+__all__ = ["judge_clock", "probe_routes", "probe_venue", "route_troubles"]
 
 _CLOCK_SAMPLES = 8
-_RESOLUTION_MS = 1.0
-"""The exchange states whole milliseconds."""
 _SKEW_WARN_MS, _SKEW_FAIL_MS = 250.0, 5000.0
 _PROBE_SYMBOL = "BTCUSDT"
 _REST_TIMEOUT_S = 5.0
-
-
-class _Time(msgspec.Struct):
-    serverTime: int  # noqa: N815 - the wire's name
-
-
-@dataclass(frozen=True, slots=True)
-class ClockSample:
-    """One question for the time: when it was asked and answered, by our clock, and the answer [ms]."""
-
-    asked_ms: float
-    answered_ms: float
-    server_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Offset:
-    """The exchange's clock minus ours [ms]; the truth is within `error_ms` of it."""
-
-    offset_ms: float
-    error_ms: float
-
-
-def estimate_offset(samples: Sequence[ClockSample]) -> Offset:
-    """The offset by the quickest answer: the server read its clock between question and answer.
-
-    Cristian's algorithm (Distributed Computing 3, 1989): half the round trip bounds the error, to which the
-    answer's resolution adds. Raises ValueError for no samples.
-
-    >>> estimate_offset([ClockSample(0.0, 10.0, 1005), ClockSample(20.0, 22.0, 1021)])
-    Offset(offset_ms=1000.5, error_ms=1.5)
-    """
-    best = min(samples, key=lambda sample: sample.answered_ms - sample.asked_ms)
-    middle_ms = (best.asked_ms + best.answered_ms) / 2
-    error_ms = (best.answered_ms - best.asked_ms) / 2 + _RESOLUTION_MS / 2
-    return Offset(best.server_ms + _RESOLUTION_MS / 2 - middle_ms, error_ms)
 
 
 async def probe_venue(endpoints: Endpoints, patience_s: float = 8.0) -> list[Finding]:
@@ -67,7 +31,7 @@ async def probe_venue(endpoints: Endpoints, patience_s: float = 8.0) -> list[Fin
         findings, symbol = await _probe_rest(rest)
         if findings[0].status is not Status.FAIL:
             findings.append(await _probe_clock(rest))
-    return findings + await _probe_routes(endpoints, symbol, patience_s)
+    return findings + await probe_routes(endpoints, symbol, patience_s)
 
 
 async def _probe_rest(rest: BinanceRest) -> tuple[list[Finding], str]:
@@ -97,24 +61,22 @@ def _network_advice(endpoints: Endpoints) -> str:
 
 
 async def _probe_clock(rest: BinanceRest) -> Finding:
-    samples = []
+    clock = ClockOffset()
     try:
         for _ in range(_CLOCK_SAMPLES):
-            asked_s = time.time()
-            answer = await rest.time()
-            server_ms = msgspec.json.decode(answer.body, type=_Time).serverTime
-            samples.append(ClockSample(asked_s * 1e3, answer.receive_ns / 1e6, server_ms))
+            clock.add(await rest.time_probe())
     except (VenueError, msgspec.DecodeError) as error:
         return Finding("clock", Status.FAIL, str(error), _network_advice(rest.endpoints))
-    return judge_clock(estimate_offset(samples), is_simulated=rest.endpoints.venue == "sim")
+    return judge_clock(clock.estimate(time.time_ns()), is_simulated=rest.endpoints.venue == "sim")
 
 
 def judge_clock(offset: Offset, *, is_simulated: bool) -> Finding:
     """What an offset means: it falsifies lags, and no event time, which is always the exchange's."""
-    found = f"the exchange's clock is {offset.offset_ms:+,.1f} ± {offset.error_ms:.1f} ms from ours"
+    offset_ms, error_ms = offset.offset_ns / MILLISECOND_NS, offset.error_ns / MILLISECOND_NS
+    found = f"the exchange's clock is {offset_ms:+,.1f} ± {error_ms:.1f} ms from ours"
     if is_simulated:
         return Finding("clock", Status.OK, f"{found}; a simulation keeps its own time")
-    certain_ms = abs(offset.offset_ms) - offset.error_ms
+    certain_ms = abs(offset_ms) - error_ms
     if certain_ms <= _SKEW_WARN_MS:
         return Finding("clock", Status.OK, found)
     status = Status.FAIL if certain_ms > _SKEW_FAIL_MS else Status.WARN
@@ -139,28 +101,45 @@ class _Route:
         return bool(self.failure) or self.expected <= self.first_s.keys()
 
 
-async def _probe_routes(endpoints: Endpoints, symbol: str, patience_s: float) -> list[Finding]:
-    """Ask for every kind of stream on every route at once: only data proves a route (PROTOCOL A1, C10)."""
-    streams = {name: kind.template.format(symbol=symbol.lower()) for name, kind in endpoints.streams.items()}
+async def probe_routes(
+    endpoints: Endpoints, symbol: str, patience_s: float, kinds: Collection[str] | None = None
+) -> list[Finding]:
+    """Ask for every kind of stream (of `kinds`) on every route at once: only data proves a route (C10)."""
+    streams = {
+        name: kind.template.format(symbol=symbol.lower())
+        for name, kind in endpoints.streams.items()
+        if kinds is None or name in kinds
+    }
     routes = {
         category: _Route(
             category, websocket_url(endpoints, category), _expected(endpoints, category, streams)
         )
         for category in endpoints.routes
     }
+    judged = [name for name in routes if any(endpoints.streams[kind].category == name for kind in streams)]
     changed = asyncio.Event()
 
     async def listen(route: _Route) -> None:
         await _listen(route, list(streams.values()), list(routes.values()), changed, patience_s)
 
     await asyncio.gather(*map(listen, routes.values()))
-    return [_judge_route(endpoints, routes, category, streams, patience_s) for category in routes]
+    return [_judge_route(endpoints, routes, category, streams, patience_s) for category in judged]
+
+
+async def route_troubles(
+    endpoints: Endpoints, kinds: Collection[str], symbol: str, patience_s: float = 8.0
+) -> list[str]:
+    """What is wrong with the routes of these kinds of streams, each with what to do."""
+    found = await probe_routes(endpoints, symbol, patience_s, kinds)
+    return [f"{one.found}; {one.advice}" for one in found if one.status is Status.FAIL]
 
 
 def _expected(endpoints: Endpoints, category: str, streams: Mapping[str, str]) -> frozenset[str]:
-    kinds = endpoints.streams.items()
+    kinds = {name: endpoints.streams[name] for name in streams}
     return frozenset(
-        streams[name] for name, kind in kinds if kind.category == category and kind.patience is not None
+        streams[name]
+        for name, kind in kinds.items()
+        if kind.category == category and kind.patience is not None
     )
 
 
@@ -181,15 +160,18 @@ async def _listen(
         changed.set()
         return
     began_s = time.monotonic()
-    connection.send(msgspec.json.encode({"method": "SUBSCRIBE", "params": list(streams), "id": 1}))
-    while (left_s := began_s + patience_s - time.monotonic()) > 0:
-        if connection.has_ended and not route.first_s:
-            route.failure = connection.reason
-        if connection.has_ended or all(other.is_done for other in routes):
-            break
-        await wait_for_change(changed, left_s)
-    changed.set()
-    await connection.retire(1.0)
+    try:
+        connection.send(msgspec.json.encode({"method": "SUBSCRIBE", "params": list(streams), "id": 1}))
+        while (left_s := began_s + patience_s - time.monotonic()) > 0:
+            if connection.has_ended and not route.first_s:
+                route.failure = connection.reason
+            if connection.has_ended or all(other.is_done for other in routes):
+                break
+            await wait_for_change(changed, left_s)
+        changed.set()
+        await connection.retire(1.0)
+    finally:
+        connection.abort("the probe is over")
 
 
 def _judge_route(

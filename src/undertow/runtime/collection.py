@@ -1,7 +1,7 @@
 """From names to a running collection: look up the instruments, open a recorder for each, collect."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,10 @@ from undertow.venues.binance.instruments import (
 from undertow.venues.binance.rest import BinanceRest, RefusedError
 from undertow.venues.feeding import FeedSettings, ReceiveClock
 
-__all__ = ["Collected", "collect", "resolve_instruments"]
+__all__ = ["Collected", "RouteProbe", "collect", "resolve_instruments"]
+
+RouteProbe = Callable[[Endpoints, Sequence[str], str], Awaitable[Sequence[str]]]
+"""Endpoints, kinds of streams and a symbol → what is wrong with their routes."""
 
 log = structlog.get_logger(__name__)
 
@@ -85,13 +88,15 @@ async def collect(
     symbols_file: Path | None = None,
     takes_over: bool = False,
     follow: str | None = None,
+    probe: RouteProbe | None = None,
 ) -> Collected:
     """Look up the instruments, open a recorder for each, and collect until the end, a signal or the duration.
 
     `top`: instead of `symbols` so many with the largest turnover. `memory` names a file that keeps the
     exchange's bans over a restart. `symbols_file` is read instead of `symbols`, and again on SIGHUP.
     `takes_over`: receive at once, and record when the collection that runs has ended. `follow` names a quote
-    asset: symbols of it that begin to trade are collected too.
+    asset: symbols of it that begin to trade are collected too. `probe` is asked once, beside the collection,
+    what is wrong with the routes of a symbol's streams.
     Raises InputError for symbols and streams that cannot be collected, VenueError where the exchange cannot
     be reached or refuses, and what a recorder raises.
     """
@@ -131,12 +136,29 @@ async def collect(
         )
         collector.on_off_step = poller.look_up
         collector.companions.append(poller)
+        if probe is not None:
+            collector.companions.append(_Probing(probe, endpoints, tuple(kinds), collector))
         if symbols_file is not None:
             resolve = partial(resolve_instruments, rest, keep=keep_exchange_info)
             collector.companions.append(Roster(symbols_file, collector, resolve, open_recorder))
         counters = await collector.run(duration_s)
         collected = tuple(track.recorder.instrument for track in collector.tracks)
     return Collected(collected, counters, tuple(collector.alarms))
+
+
+@dataclass(frozen=True, slots=True)
+class _Probing:
+    """Says at the start what is wrong with the routes."""
+
+    probe: RouteProbe
+    endpoints: Endpoints
+    kinds: tuple[str, ...]
+    collector: Collector
+
+    async def run(self) -> None:
+        """Ask once."""
+        for trouble in await self.probe(self.endpoints, self.kinds, self.collector.symbols()[0]):
+            self.collector.on_alarm(trouble)
 
 
 def _opened(

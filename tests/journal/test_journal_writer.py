@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import gzip
 import os
@@ -14,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from undertow.errors import LakeError
+from undertow.journal import recover as journal_recover
 from undertow.journal import writer as journal_writer
+from undertow.journal.lines import whole_lines
 from undertow.journal.reader import Position, Problem, Trouble, read_chunks, segments
 from undertow.journal.writer import JournalWriter
 from undertow.market.time import HOUR_NS
@@ -249,32 +252,182 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         JournalWriter(tmp_path, "v", "S")
 
 
-@pytest.mark.scenario("S4", "the journal on a full disk: stops, harms nothing")
-def test_a_full_disk_stops_the_writer_and_harms_nothing(
+class Disk:
+    """A disk that can be full, fail to sync, and lose at a power cut what was not synced."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.room: int | None = None
+        self.refuses_sync = False
+        self.safe: dict[str, bytes] = {}
+        """File name → its content when it was last synced."""
+        disk, real_sync = self, os.fsync
+
+        class File(FileIO):
+            def write(self, data: Any) -> int:
+                if disk.room is None:
+                    return os.write(self.fileno(), data)
+                if not disk.room:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                written = os.write(self.fileno(), data[: disk.room])
+                disk.room -= written
+                return written
+
+        def sync(descriptor: int) -> None:
+            if disk.refuses_sync:
+                raise OSError(errno.EIO, "Input/output error")
+            real_sync(descriptor)
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            if path.is_file():
+                disk.safe[path.name] = path.read_bytes()
+
+        monkeypatch.setattr(journal_writer, "FileIO", File)
+        monkeypatch.setattr(os, "fsync", sync)
+
+    def cut_power(self, folder: Path) -> None:
+        for path in folder.glob("*.gz"):
+            path.write_bytes(self.safe.get(path.name, b""))
+
+
+@pytest.mark.scenario(
+    "S4", "the journal on a full disk: keeps what comes, harms nothing, writes it when there is room"
+)
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    expected = [line(HOUR_23 + i, i) for i in range(400)]
+    with JournalWriter(tmp_path, "v", "S") as writer:
+        for number in range(400):
+            writer.append(HOUR_23 + number, frame(number))
+            if number % 100 == 50:
+                disk.room = number
+            if number % 100 == 90:
+                disk.room = None
+            if number % 10 == 0:
+                if 50 <= number % 100 < 90:
+                    with contextlib.suppress(LakeError):
+                        writer.flush(sync=number % 3 == 0)
+                    assert read_all(tmp_path, []) == expected[: len(read_all(tmp_path, []))]
+                else:
+                    writer.flush(sync=number % 3 == 0)
+                    assert read_all(tmp_path, []) == expected[: number + 1]
+    assert read_all(tmp_path) == expected
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    writer = JournalWriter(tmp_path, "v", "S")
+    writer.append(HOUR_23, frame(0))
+    disk.room = 5
+    for _ in range(3):
+        with pytest.raises(LakeError, match=r"v/S cannot be written: No space left .*free space"):
+            writer.flush()
+    with pytest.raises(LakeError, match="No space left"):
+        writer.close()
+    with pytest.raises(LakeError, match="is closed"):
+        writer.append(HOUR_23, frame(1))
+    disk.room = None
+    with JournalWriter(tmp_path, "v", "S") as again:
+        assert again.position.line == 0
+
+
+@pytest.mark.scenario("S5", "a sync that fails: what came since the last one is written again")
+def test_what_a_failed_sync_may_have_lost_is_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    disk = Disk(monkeypatch)
     with JournalWriter(tmp_path, "v", "S") as writer:
-        for number in range(100):
+        for number in range(300):
             writer.append(HOUR_23 + number, frame(number))
+            if number % 20 == 0:
+                disk.refuses_sync = number % 60 == 40
+                if disk.refuses_sync:
+                    with pytest.raises(LakeError, match="Input/output error"):
+                        writer.flush(sync=True)
+                    # What was in the cache of the system is gone, as the kernel does after such an error.
+                    disk.cut_power(tmp_path / "v" / "S")
+                else:
+                    writer.flush(sync=True)
+        disk.refuses_sync = False
+    assert read_all(tmp_path) == [line(HOUR_23 + i, i) for i in range(300)]
 
-    def short(self: FileIO, data: memoryview) -> int:
-        if len(data) > 10:
-            return os.write(self.fileno(), data[:10])
-        raise OSError(errno.ENOSPC, "No space left on device")
 
-    class FullDisk(FileIO):
-        write = short  # type: ignore[assignment]
+@pytest.mark.scenario("S3", "a power cut at any moment: all that was synced is there, and nothing false")
+@settings(max_examples=60, deadline=None)
+@given(
+    actions=st.lists(
+        st.sampled_from(["line"] * 6 + ["flush", "sync", "mark", "hour", "full", "room"]), max_size=80
+    ),
+)
+def test_a_power_cut_at_any_moment(tmp_path_factory: pytest.TempPathFactory, actions: list[str]) -> None:
+    root, now = tmp_path_factory.mktemp("cut"), HOUR_23
+    with pytest.MonkeyPatch.context() as patch:
+        disk = Disk(patch)
+        writer = JournalWriter(root, "v", "S")
+        expected: list[bytes] = []
+        safe, marked = 0, Position("", 0)
+        for number, action in enumerate(actions):
+            with contextlib.suppress(LakeError):
+                if action == "line":
+                    expected.append(writer.append(now, frame(number))[:-1])
+                elif action == "mark":
+                    marked = writer.mark()
+                    safe = len(expected)
+                elif action in ("flush", "sync"):
+                    writer.flush(sync=action == "sync")
+                    safe = len(expected) if action == "sync" else safe
+                elif action == "hour":
+                    now += HOUR_NS
+                else:
+                    disk.room = number if action == "full" else None
+        writer._close_file()
+        os.close(writer._lock)  # the process is gone
+        disk.cut_power(root / "v" / "S")
+    with JournalWriter(root, "v", "S", marked) as again:
+        found = read_all(root)
+        assert found == expected[: len(found)]
+        assert len(found) >= safe
+        again.append(now, b"{}")
+    assert read_all(root) == [*found, b"%d {}" % now]
+    behind = b"".join(c.data for c in read_chunks(segments(root, "v", "S"), start=marked, problems=[]))
+    assert [*found, b"%d {}" % now][-behind.count(b"\n") :] == behind.split(b"\n")[:-1]
 
-    monkeypatch.setattr(journal_writer, "FileIO", FullDisk)
+
+def test_after_a_mark_only_what_came_since_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = JournalWriter(tmp_path, "v", "S")
-    writer.append(HOUR_23 + 100, frame(100))
-    with pytest.raises(LakeError, match="No space left on device"):
-        writer.flush()
-    with pytest.raises(LakeError, match="closed after an earlier error"):
-        writer.append(HOUR_23 + 101, frame(101))
-    writer.close()
-    monkeypatch.undo()
-    with JournalWriter(tmp_path, "v", "S") as again:
-        kept = again.position.line
-    assert kept in {100, 101}
-    assert read_all(tmp_path) == [line(HOUR_23 + i, i) for i in range(kept)]
+    for number in range(5000):
+        writer.append(HOUR_23 + number, frame(number))
+    marked = writer.mark()
+    assert marked == Position("20240808-23.gz", 5000, (tmp_path / "v/S/20240808-23.gz").stat().st_size)
+    assert writer.mark() == marked
+    for number in range(5000, 5100):
+        writer.append(HOUR_23 + number, frame(number))
+    writer.flush()
+    writer._close_file()
+    os.close(writer._lock)  # killed
+    seen: list[int] = []
+    scan = whole_lines
+
+    def watched(path: Path, chunk_bytes: int, offset: int = 0) -> Any:
+        seen.append(offset)
+        return scan(path, chunk_bytes, offset)
+
+    monkeypatch.setattr(journal_recover, "whole_lines", watched)
+    with JournalWriter(tmp_path, "v", "S", marked) as again:
+        assert again.position.line == 5100
+    assert set(seen) == {marked.offset}
+    chunks = list(read_chunks(segments(tmp_path, "v", "S"), start=marked, problems=[]))
+    assert chunks[0].first_line == 5001
+    assert b"".join(c.data for c in chunks).split(b"\n")[:-1] == [
+        line(HOUR_23 + i, i) for i in range(5000, 5100)
+    ]
+
+
+def test_a_mark_that_fits_no_more_costs_only_time(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path, "v", "S") as writer:
+        for number in range(500):
+            writer.append(HOUR_23 + number, frame(number))
+    for offset in (17, 10**9):
+        wrong = Position("20240808-23.gz", 100, offset)
+        with JournalWriter(tmp_path, "v", "S", wrong) as again:
+            assert again.position.line == 500
+        data = b"".join(c.data for c in read_chunks(segments(tmp_path, "v", "S"), start=wrong, problems=[]))
+        assert data.count(b"\n") == 400

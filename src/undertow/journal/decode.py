@@ -11,7 +11,7 @@ from isal import isal_zlib
 
 from undertow.errors import InputError
 
-__all__ = ["Damage", "Trouble", "blocks"]
+__all__ = ["Damage", "Trouble", "blocks", "can_begin_at"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -38,26 +38,39 @@ class Damage:
     message: str
 
 
-def blocks(path: Path, block_bytes: int) -> Generator[bytes, None, Damage | None]:
+def can_begin_at(path: Path, offset: int) -> bool:
+    """Whether a gzip member begins at this byte of a file, or the file ends there."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        file.seek(offset)
+        head = file.read(2)
+    return head == _GZIP_MAGIC or (not head and path.stat().st_size == offset)
+
+
+def blocks(path: Path, block_bytes: int, offset: int = 0) -> Generator[bytes, None, Damage | None]:
     """Decompressed bytes of `path` in pieces of at most `block_bytes`; returns why they end early, or None.
 
+    `offset` is 0, or where a member of a gzip file begins or its last ends.
     Told by content: gzip of any number of members, zstd, or plain text. A damaged file yields every byte
     before the damage. Raises InputError where the file is missing or cannot be read.
     """
     try:
         with path.open("rb") as file:
-            return (yield from _decoded(file, path, block_bytes))
+            return (yield from _decoded(file, path, block_bytes, offset))
     except OSError as error:
         raise InputError(
             f"{path}: {error.strerror or error}; give a file that exists and can be read"
         ) from error
 
 
-def _decoded(file: BinaryIO, path: Path, block_bytes: int) -> Generator[bytes, None, Damage | None]:
+def _decoded(
+    file: BinaryIO, path: Path, block_bytes: int, offset: int
+) -> Generator[bytes, None, Damage | None]:
     magic = file.read(4)
     file.seek(0)
     if magic.startswith(_GZIP_MAGIC):
-        return (yield from _gzip(file, block_bytes))
+        return (yield from _gzip(file, block_bytes, offset))
     if magic == _ZSTD_MAGIC:
         return (yield from _zstd(file, block_bytes))
     if magic and path.suffix in {".gz", ".zst"}:
@@ -67,17 +80,18 @@ def _decoded(file: BinaryIO, path: Path, block_bytes: int) -> Generator[bytes, N
     return None
 
 
-def _gzip(file: BinaryIO, block_bytes: int) -> Generator[bytes, None, Damage | None]:
-    start = 0
+def _gzip(file: BinaryIO, block_bytes: int, offset: int) -> Generator[bytes, None, Damage | None]:
+    end = offset
     while True:
-        end = yield from _member(file, start, block_bytes)
-        if isinstance(end, Damage):
-            return end
         start, head = _next_member(file, end)
         if not head:
             return None
         if head != _GZIP_MAGIC:
             return Damage(Trouble.CORRUPT, f"holds something that is no gzip data at byte {start}")
+        found = yield from _member(file, start, block_bytes)
+        if isinstance(found, Damage):
+            return found
+        end = found
 
 
 def _next_member(file: BinaryIO, end: int) -> tuple[int, bytes]:

@@ -25,13 +25,14 @@ class Ending:
         return not self.rest and self.damage is None and not self.completed
 
 
-def whole_lines(path: Path, chunk_bytes: int) -> Generator[bytes, None, Ending]:
+def whole_lines(path: Path, chunk_bytes: int, offset: int = 0) -> Generator[bytes, None, Ending]:
     r"""Pieces of about `chunk_bytes` that each end in a newline; returns how the file ends.
 
+    `offset`: where in a gzip file to begin, the first byte of a member that begins with a line, or the end.
     A last line without its newline counts as whole if the file is undamaged and the line ends in `}`.
     Raises InputError where the file is missing or cannot be read.
     """
-    source = blocks(path, chunk_bytes)
+    source = blocks(path, chunk_bytes, offset)
     held = b""
     while True:
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from undertow.errors import InputError
-from undertow.journal.decode import Trouble
+from undertow.journal.decode import Trouble, can_begin_at
 from undertow.journal.lines import Ending, whole_lines
 
 __all__ = ["Chunk", "Position", "Problem", "Trouble", "read_chunks", "segment_folder", "segments"]
@@ -21,11 +21,13 @@ _SEGMENT_GLOB = "[0-9]" * 8 + "-[0-9][0-9]"
 class Position(msgspec.Struct, frozen=True):
     """A place in a journal: `line` lines of the segment file named `segment`, and all segments before it.
 
-    The empty name is the very beginning.
+    The empty name is the very beginning. `offset` [bytes]: where the gzip member begins that begins there; 0:
+    not known.
     """
 
     segment: str
     line: int
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +80,13 @@ def read_chunks(
     without its newline is delivered if the file is whole and the line ends in `}`. Raises InputError where
     a file is missing or unreadable, or `start` names a segment that is not among `paths`.
     """
-    for path, skip in _from_start(paths, start):
-        yield from _chunks(path, skip, chunk_bytes, problems)
+    for path, begin in _from_start(paths, start):
+        yield from _chunks(path, begin, chunk_bytes, problems)
 
 
-def _from_start(paths: Sequence[Path], start: Position | None) -> Iterator[tuple[Path, int]]:
+def _from_start(paths: Sequence[Path], start: Position | None) -> Iterator[tuple[Path, Position]]:
     if start is None or not start.segment:
-        yield from ((path, 0) for path in paths)
+        yield from ((path, Position(path.name, 0)) for path in paths)
         return
     names = [path.name for path in paths]
     if start.segment not in names:
@@ -93,13 +95,15 @@ def _from_start(paths: Sequence[Path], start: Position | None) -> Iterator[tuple
             "restore it, or start from the beginning"
         )
     at = names.index(start.segment)
-    yield paths[at], start.line
-    yield from ((path, 0) for path in paths[at + 1 :])
+    yield paths[at], start
+    yield from ((path, Position(path.name, 0)) for path in paths[at + 1 :])
 
 
-def _chunks(path: Path, skip: int, chunk_bytes: int, problems: list[Problem]) -> Iterator[Chunk]:
-    line = 1
-    source = whole_lines(path, chunk_bytes)
+def _chunks(path: Path, begin: Position, chunk_bytes: int, problems: list[Problem]) -> Iterator[Chunk]:
+    skip = begin.line
+    offset = begin.offset if begin.offset and can_begin_at(path, begin.offset) else 0
+    line = skip + 1 if offset else 1
+    source = whole_lines(path, chunk_bytes, offset)
     while True:
         try:
             data = next(source)

@@ -34,6 +34,9 @@ class MemoryRecorder:
     def trusts_enough(self) -> bool:
         return True
 
+    def trouble(self) -> str:
+        return ""
+
     def is_off_step(self) -> bool:
         return False
 
@@ -86,7 +89,7 @@ def test_collects_and_sums_up(address: str, tmp_path: Path, monkeypatch: pytest.
         recorders.append(MemoryRecorder(instrument))
         return recorders[-1]
 
-    monkeypatch.setattr(command, "_recorder_factory", lambda lake, journal, kinds: open_recorder)
+    monkeypatch.setattr(command, "_recorder_factory", lambda *_: open_recorder)
     arguments = ["--venue", "sim", "--url", address, "--symbols", "btcusdt, BTCUSDT", "--streams", "trades"]
     arguments += ["--connections", "1"]
     folders = ["--lake", str(tmp_path / "lake"), "--journal", str(tmp_path / "journal")]

@@ -39,7 +39,7 @@ from undertow.venues.simulated.listings import find_listing
 from undertow.venues.simulated.server import Server, serve
 from undertow.venues.simulated.settings import DEFAULT_START_MS, Settings
 
-__all__ = ["COLLECTING", "FAST", "ONE", "Outcome", "Scenario", "play"]
+__all__ = ["COLLECTING", "FAST", "ONE", "Beside", "Outcome", "Scenario", "play"]
 
 FAST = FeedSettings(
     copies=1,

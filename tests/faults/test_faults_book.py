@@ -29,7 +29,7 @@ def snapshots(outcome: Outcome) -> int:
 )
 def test_an_old_snapshot_is_fetched_again(tmp_path: Path) -> None:
     stale = Fault(
-        at_s=20.0, kind="stale_snapshot", endpoint="depth", symbol="BTCUSDT", milliseconds=5000, count=2
+        at_s=20.0, kind="stale_snapshot", endpoint="depth", symbol="BTCUSDT", milliseconds=15000, count=2
     )
     outcome = play(Scenario([stale, BREAK_AT_20_S]), tmp_path)
     outcome.check(untouched=["ETHUSDT"])

@@ -6,17 +6,16 @@ import random
 import signal
 import subprocess
 import sys
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.journal.disk import Disk
 
 from undertow.errors import LakeError
 from undertow.journal import recover as journal_recover
-from undertow.journal import writer as journal_writer
 from undertow.journal.lines import whole_lines
 from undertow.journal.reader import Position, Problem, Trouble, read_chunks, segments
 from undertow.journal.writer import JournalWriter
@@ -250,42 +249,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "v").write_text("in the way")
     with pytest.raises(LakeError, match=r"v/S cannot be written: .*--journal"):
         JournalWriter(tmp_path, "v", "S")
-
-
-class Disk:
-    """A disk that can be full, fail to sync, and lose at a power cut what was not synced."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.room: int | None = None
-        self.refuses_sync = False
-        self.safe: dict[str, bytes] = {}
-        """File name → its content when it was last synced."""
-        disk, real_sync = self, os.fsync
-
-        class File(FileIO):
-            def write(self, data: Any) -> int:
-                if disk.room is None:
-                    return os.write(self.fileno(), data)
-                if not disk.room:
-                    raise OSError(errno.ENOSPC, "No space left on device")
-                written = os.write(self.fileno(), data[: disk.room])
-                disk.room -= written
-                return written
-
-        def sync(descriptor: int) -> None:
-            if disk.refuses_sync:
-                raise OSError(errno.EIO, "Input/output error")
-            real_sync(descriptor)
-            path = Path(f"/proc/self/fd/{descriptor}").readlink()
-            if path.is_file():
-                disk.safe[path.name] = path.read_bytes()
-
-        monkeypatch.setattr(journal_writer, "FileIO", File)
-        monkeypatch.setattr(os, "fsync", sync)
-
-    def cut_power(self, folder: Path) -> None:
-        for path in folder.glob("*.gz"):
-            path.write_bytes(self.safe.get(path.name, b""))
 
 
 @pytest.mark.scenario(

@@ -67,6 +67,9 @@ class ListRecorder:
     def trusts_enough(self) -> bool:
         return True
 
+    def trouble(self) -> str:
+        return ""
+
     def is_off_step(self) -> bool:
         return False
 

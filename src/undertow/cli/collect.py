@@ -63,6 +63,19 @@ def collect(
     ] = False,
     lake: Annotated[Path, typer.Option(help="Directory of the tables.")] = Path("lake"),
     journal: Annotated[Path, typer.Option(help="Directory of the raw frames.")] = Path("journal"),
+    spill: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory, best on another disk, for frames that the journal cannot take; "
+            "default: in the system's temporary folder."
+        ),
+    ] = None,
+    keep_free: Annotated[
+        float, typer.Option(help="GB kept free for the journal: with less, the tables wait.", min=0)
+    ] = 1.0,
+    sync_every: Annotated[
+        float, typer.Option(help="Seconds of data that a power cut may cost; 0: none.", min=0)
+    ] = 1.0,
     duration: Annotated[
         float | None, typer.Option(help="Seconds to collect. Default: until interrupted.", min=0)
     ] = None,
@@ -150,6 +163,7 @@ def collect(
             health,
             takes_over=take_over,
             probes_routes=not until_closed if route_probe is None else route_probe,
+            storage=_Storage(spill, round(keep_free * 1e9), sync_every),
         )
         collected = _run(job, settings, feed_settings)
     _report(collected, venue, lake, time.monotonic() - began_s, as_json=as_json)
@@ -172,6 +186,15 @@ class _Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class _Storage:
+    """How careful to be with the disks."""
+
+    spill: Path | None
+    keep_free_bytes: int
+    sync_every_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     """What to collect, and where to."""
 
@@ -184,6 +207,7 @@ class _Job:
     health: "Health"
     takes_over: bool
     probes_routes: bool
+    storage: _Storage
 
 
 def _run(job: _Job, settings: "CollectorSettings", feed_settings: "FeedSettings") -> "Collected":
@@ -202,7 +226,7 @@ def _run(job: _Job, settings: "CollectorSettings", feed_settings: "FeedSettings"
                 job.endpoints,
                 job.choice.symbols,
                 job.kinds,
-                _recorder_factory(job.lake, job.journal, job.kinds),
+                _recorder_factory(job.lake, job.journal, job.kinds, job.storage),
                 duration_s=job.duration_s,
                 settings=settings,
                 feed_settings=feed_settings,
@@ -245,16 +269,27 @@ def _loop_factory() -> Callable[[], "asyncio.AbstractEventLoop"] | None:
 
 
 def _recorder_factory(
-    lake: Path, journal: Path, kinds: tuple[str, ...]
+    lake: Path, journal: Path, kinds: tuple[str, ...], storage: _Storage
 ) -> Callable[["Instrument"], "Recorder"]:
     """Opens recorders; features read single trades where no aggregates are collected."""
+    from undertow.runtime.disk_guard import DiskGuard
+
     flow = "trades" if "single_trades" in kinds and "trades" not in kinds else "aggtrades"
+    guard = DiskGuard(lake, storage.keep_free_bytes)
 
     def open_recorder(instrument: "Instrument") -> "Recorder":
         from undertow.frames.sampler import SamplerSettings
         from undertow.runtime.recorder import SymbolRecorder
 
-        return SymbolRecorder(instrument, SamplerSettings(flow=flow), lake, journal)
+        return SymbolRecorder(
+            instrument,
+            SamplerSettings(flow=flow),
+            lake,
+            journal,
+            guard=guard,
+            spill=storage.spill / instrument.venue / f"{instrument.symbol}.lines" if storage.spill else None,
+            sync_every_s=storage.sync_every_s,
+        )
 
     return open_recorder
 

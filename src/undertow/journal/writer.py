@@ -100,6 +100,10 @@ class JournalWriter:
             self._end_member()
         return Position(self._segment, self._lines, self._synced.offset)
 
+    def unwritten(self) -> list[bytes]:
+        """Lines that are not on disk for certain."""
+        return list(self._kept)
+
     def close(self) -> None:
         """End the segment and release the lock; a second call does nothing.
 

@@ -12,6 +12,7 @@ from undertow.errors import InputError, VenueError
 from undertow.market.instruments import Instrument
 from undertow.runtime.collector import Collector, CollectorSettings, Progress
 from undertow.runtime.health import Health
+from undertow.runtime.open_files import allow_open_files
 from undertow.runtime.polling import Poller, PollingSettings
 from undertow.runtime.roster import Roster, read_symbols
 from undertow.runtime.takeover import WaitingRecorder
@@ -34,6 +35,11 @@ RouteProbe = Callable[[Endpoints, Sequence[str], str], Awaitable[Sequence[str]]]
 """Endpoints, kinds of streams and a symbol → what is wrong with their routes."""
 
 log = structlog.get_logger(__name__)
+
+
+_FILES_PER_SYMBOL = 4
+"""Its segment, two locks, and one that is written."""
+_OTHER_FILES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,7 @@ async def collect(
         if top is not None:
             symbols = top_symbols((await rest.tickers_24h()).body, top)
         instruments = await resolve_instruments(rest, symbols, keep=keep_exchange_info)
+        allow_open_files(_FILES_PER_SYMBOL * len(instruments) + _OTHER_FILES)
         opener = partial(WaitingRecorder, open_recorder=open_recorder) if takes_over else open_recorder
         collector = Collector(
             endpoints,

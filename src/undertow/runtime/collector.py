@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +16,7 @@ from undertow.market.time import MILLISECOND_NS, SECOND_NS
 from undertow.runtime.health import Health
 from undertow.runtime.observer import Observer
 from undertow.runtime.repair import RepairSettings, TradeRepairer
+from undertow.runtime.signals import stop_on_signals
 from undertow.runtime.snapshots import SnapshotKeeper, SnapshotSettings
 from undertow.runtime.track import Recorder, Track, control_frame
 from undertow.venues.binance.connection import stream_of, wait_for_change
@@ -102,6 +102,11 @@ class Collector:
         self.health = health or Health(endpoints.venue)
         self._observer = Observer(self.health, endpoints, self.feed, rest, self.on_alarm)
         self._observer.expect(self.tracks)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+        """Writes and folds, so that a slow disk keeps nobody from reading the sockets."""
+        self._at_work = asyncio.Lock()
+        """Held while the worker has the recorders."""
+        self._restated: dict[str, Instrument] = {}
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._failure: BaseException | None = None
@@ -155,7 +160,8 @@ class Collector:
             self._by_stream.pop(stream.encode(), None)
             self.health.forget(stream.encode())
         track.is_closed = True
-        track.recorder.close()
+        async with self._at_work:
+            track.recorder.close()
         self.count("removed_symbols")
 
     def count(self, name: str, amount: int = 1) -> None:
@@ -177,7 +183,7 @@ class Collector:
         timer = loop.call_later(duration_s, self.stop) if duration_s is not None else None
         self._mark_resumption(self.tracks)
         try:
-            with _stop_on_signals(self.stop):
+            with stop_on_signals(self.stop):
                 async with asyncio.TaskGroup() as group:
                     beside = [group.create_task(one.run()) for one in self.companions]
                     if self._repairer is not None:
@@ -215,6 +221,7 @@ class Collector:
                 self._record(track, self._clock(), frame)
 
     def _close(self) -> None:
+        self._worker.shutdown()
         with contextlib.ExitStack() as stack:
             for track in self._tracks.values():
                 stack.callback(track.recorder.close)
@@ -246,7 +253,13 @@ class Collector:
 
     def restate(self, stated: Instrument) -> None:
         """Go on with other steps of an instrument: what did not lie on the old ones is folded again."""
-        track = self._tracks[stated.symbol.lower().encode()]
+        self._restated[stated.symbol] = stated
+        self._wake.set()
+
+    def _restate(self, stated: Instrument) -> None:
+        track = self._tracks.get(stated.symbol.lower().encode())
+        if track is None:
+            return
         finer = track.recorder.instrument.finer(stated)
         if self._open_recorder is None or (finer.price, finer.quantity) == (
             track.recorder.instrument.price,
@@ -310,7 +323,7 @@ class Collector:
             due_s = now() + self.settings.process_every_s
             await wait_for_change(self._wake, self.settings.process_every_s)
             self._forgive_delay(now() - due_s, now())
-            self._advance(group, now())
+            await self._advance(group, now())
             if now() >= progress_due_s:
                 progress_due_s = now() + self.settings.progress_every_s
                 self._observer.tick(self.tracks, self.counters)
@@ -330,23 +343,39 @@ class Collector:
             for track in self._tracks.values():
                 track.last_frame_s = now_s
 
-    def _advance(self, group: asyncio.TaskGroup, now_s: float) -> None:
-        """One round. `now_s` is its beginning: processing takes time in which nothing is read."""
-        for track in self._tracks.values():
-            if track.pending:
-                self._process(track)
-            self._keeper.attend(group, track, now_s)
-            self._mark_quiet(track, now_s)
+    async def _advance(self, group: asyncio.TaskGroup, now_s: float) -> None:
+        """One round. `now_s` is its beginning: what comes while it works belongs to the next."""
+        async with self._at_work:
+            while self._restated:
+                self._restate(self._restated.popitem()[1])
+            due = [track for track in self._tracks.values() if track.pending]
+            if due:
+                await self._process(due)
+            for track in self._tracks.values():
+                self._keeper.attend(group, track, now_s)
+                self._mark_quiet(track, now_s)
 
-    def _process(self, track: Track) -> None:
-        track.pending = 0
-        track.recorder.process()
-        if track.recorder.is_off_step():
-            self.on_off_step()
-        self.health.symbol(track.symbol).note_written(self._clock() - track.oldest_pending_ns)
-        newest_ns = track.recorder.newest_event_ns()
-        if newest_ns > max(track.newest_ns, track.watermark_ns):
-            track.newest_ns, track.newest_at_s = newest_ns, track.last_frame_s
+    async def _process(self, due: Sequence[Track]) -> None:
+        """Have these recorders write and fold what they have; the sockets are read meanwhile."""
+        before = [(track, track.oldest_pending_ns, track.last_frame_s) for track in due]
+        for track in due:
+            track.pending = 0
+        await asyncio.get_running_loop().run_in_executor(self._worker, _process_all, due)
+        for track, oldest_ns, last_frame_s in before:
+            if track.recorder.is_off_step():
+                self.on_off_step()
+            self._note_trouble(track)
+            self.health.symbol(track.symbol).note_written(self._clock() - oldest_ns)
+            newest_ns = track.recorder.newest_event_ns()
+            if newest_ns > max(track.newest_ns, track.watermark_ns):
+                track.newest_ns, track.newest_at_s = newest_ns, last_frame_s
+
+    def _note_trouble(self, track: Track) -> None:
+        if (trouble := track.recorder.trouble()) != track.trouble:
+            track.trouble = trouble
+            if trouble:
+                self.on_alarm(f"{track.symbol}: {trouble}")
+                self.count("recording_troubles")
 
     def _mark_quiet(self, track: Track, now_s: float) -> None:
         """Journal how far event time must have come while no frame did."""
@@ -362,18 +391,6 @@ class Collector:
         self._record(track, self._clock(), control_frame(Watermark(T=event_ms)))
 
 
-@contextlib.contextmanager
-def _stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM call `stop`; only the main thread can receive them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
+def _process_all(tracks: Sequence[Track]) -> None:
+    for track in tracks:
+        track.recorder.process()

@@ -1,36 +1,31 @@
-"""Recording one symbol live: journal first, then the fold; after a crash the journal makes all good."""
+"""Recording one symbol live: journal first, then the fold; whatever fails, what was received is kept."""
 
+import contextlib
+import hashlib
 import os
+import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-import numpy as np
+import structlog
 
-from undertow.errors import LakeError
-from undertow.features.catalogue import FEATURES
-from undertow.features.engine import lineage
+from undertow.errors import InUseError, LakeError
 from undertow.frames.sampler import SamplerSettings
-from undertow.journal.reader import Position, Problem, read_chunks, segments
+from undertow.journal.reader import read_chunks, segments
 from undertow.journal.writer import JournalWriter
-from undertow.lake.writer import LakeWriter
 from undertow.market.instruments import Instrument
-from undertow.market.time import HOUR_NS, MINUTE_NS
+from undertow.market.time import MINUTE_NS
+from undertow.runtime.backlog import Backlog
+from undertow.runtime.disk_guard import DiskGuard
 from undertow.runtime.pipeline import OnBars, Pipeline
-from undertow.runtime.track import RecorderStatus
+from undertow.runtime.symbol_fold import SymbolFold
+from undertow.runtime.track import NOTHING_RECORDED, RecorderStatus
 from undertow.venues.binance.frame_row import Reason
 
 __all__ = ["SymbolRecorder"]
 
-
-class _Checkpoint(msgspec.Struct, frozen=True):
-    """Where the journal stood when the pipeline's state was saved, and what of the lake it had written."""
-
-    position: Position
-    parts: dict[str, int]
-    instrument: Instrument
-    settings: SamplerSettings
-    lineage: str
-    """Of the features: the state of another formula means nothing to this one."""
+log = structlog.get_logger(__name__)
 
 
 class SymbolRecorder:
@@ -38,6 +33,10 @@ class SymbolRecorder:
 
     Opening it recovers: the fold goes on from the checkpoint through all that the journal holds, so that
     nothing received is lost and nothing is written twice, however the last run ended.
+
+    `record` may be called by one thread while another is in any other method; it touches no disk. While the
+    journal cannot be written, frames wait in a Backlog. While the lake cannot be written, or `guard` says
+    that its disk is nearly full, only the journal goes on; later the fold catches up from it.
     """
 
     def __init__(
@@ -48,73 +47,174 @@ class SymbolRecorder:
         journal: Path,
         on_bars: OnBars | None = None,
         checkpoint_every_ns: int = MINUTE_NS,
+        *,
+        guard: DiskGuard | None = None,
+        spill: Path | None = None,
+        spill_beyond_bytes: int = 1 << 25,
+        sync_every_s: float = 1.0,
+        retry_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = settings
+        self._settings, self._lake, self._root = settings, lake, journal
+        self._on_bars = on_bars
         self._every_ns = checkpoint_every_ns
-        self._lake = LakeWriter(lake, instrument.venue, instrument.symbol)
-        self._path = lake / instrument.venue / "_checkpoints" / f"{instrument.symbol}.npz"
-        self.instrument = instrument = self._steps(instrument)
-        self._journal = JournalWriter(journal, instrument.venue, instrument.symbol)
-        self._pipeline = Pipeline(instrument, settings, self._lake, None)
+        self._guard = guard
+        self._sync_every_s, self._retry_s, self._clock = sync_every_s, retry_s, clock
+        self._synced_s = self._journal_due_s = self._fold_due_s = clock()
         self._block: list[bytes] = []
-        self._saved_ns = 0
-        self._sealed_ns = 0
+        self._missing: tuple[tuple[int, int], ...] = ()
+        self._journal_trouble = self._fold_trouble = ""
+        fold = SymbolFold(instrument, settings, lake)
         try:
-            self.recovered_frames = self._recover(journal)
+            self._instrument = fold.instrument
+            self._journal = JournalWriter(journal, instrument.venue, instrument.symbol, fold.position)
+        except BaseException:
+            fold.abandon()
+            raise
+        try:
+            self.recovered_frames = fold.recover(journal, on_bars)
+            self._fold: SymbolFold | None = fold
+            self._backlog = Backlog(spill or _spill_file(journal, instrument), spill_beyond_bytes)
+            self._without_what_was_journalled()
         except BaseException:
             self._journal.close()
-            self._lake.close()
+            fold.abandon()
             raise
-        self._pipeline.on_bars = on_bars
+
+    @property
+    def instrument(self) -> Instrument:
+        """What is recorded, in the steps of the fold."""
+        return self._instrument
 
     @property
     def pipeline(self) -> Pipeline:
-        """The fold; to be read."""
-        return self._pipeline
+        """The fold; to be read. Raises LakeError while it rests."""
+        if self._fold is None:
+            raise LakeError(f"{self._instrument.symbol}: {self._fold_trouble}")
+        return self._fold.pipeline
 
     def record(self, receive_ns: int, frame: bytes) -> None:
-        """Append a frame to the journal and to the block to be folded."""
-        self._block.append(self._journal.append(receive_ns, frame))
+        """Take a frame, which holds no line break; `process` writes and folds it."""
+        self._backlog.put(receive_ns, frame)
 
     def process(self) -> None:
-        """Fold everything recorded so far; from then on it is on disk."""
-        if not self._block:
+        """Write what was received to the journal, and fold it; from then on it is on disk."""
+        if self._clock() < self._journal_due_s or not self._write_journal():
             return
-        self._journal.flush()
+        if self._fold is None:
+            self._resume()
+        else:
+            self._advance(self._fold)
+
+    def _write_journal(self) -> bool:
+        """Whether everything taken so far is in the journal."""
+        is_due = self._clock() - self._synced_s >= self._sync_every_s
+        try:
+            if self._journal_trouble:
+                self._journal.flush(sync=True)
+            lines = [self._journal.append(stamp, frame) for stamp, frame in self._backlog.take()]
+            self._block += lines
+            if lines or is_due:
+                self._journal.flush(sync=is_due)
+        except LakeError as error:
+            self._note_journal(str(error))
+            return False
+        if is_due:
+            self._synced_s = self._clock()
+        if self._journal_trouble:
+            log.info("journal_goes_on", symbol=self._instrument.symbol)
+            self._journal_trouble = ""
+        return True
+
+    def _note_journal(self, trouble: str) -> None:
+        self._journal_trouble = f"{trouble}; frames wait in memory, then in the spill folder"
+        self._journal_due_s = self._clock() + self._retry_s
+
+    def _advance(self, fold: SymbolFold) -> None:
+        """Fold the block, and save a checkpoint when one is due."""
         block, self._block = self._block, []
-        self._pipeline.fold(b"".join(block))
-        newest_ns = self._pipeline.sampler.newest_ns
-        off_step = self._pipeline.counts.rejected[Reason.OFF_STEP]
-        if newest_ns - self._saved_ns >= self._every_ns and not off_step:
-            # Values off the steps say that these have changed: what was refused is going to be folded again.
-            self.checkpoint()
+        if not block:
+            return
+        try:
+            if self._guard is not None and self._guard.is_low():
+                self._rest(fold, self._low_disk(self._guard))
+                return
+            fold.pipeline.fold(b"".join(block))
+            newest_ns = fold.pipeline.sampler.newest_ns
+            if newest_ns - fold.saved_ns >= self._every_ns and not self.is_off_step():
+                # Values off the steps say that these have changed: what was refused will be folded again.
+                self.checkpoint()
+        except LakeError as error:
+            self._rest(fold, f"{error}; the journal goes on, and the lake catches up from it")
+        else:
+            self._missing = tuple(fold.pipeline.sampler.missing("aggtrades"))
+
+    def _low_disk(self, guard: DiskGuard) -> str:
+        return (
+            f"{guard.free / 1e6:,.0f} MB are free under {guard.folder}, {guard.low_bytes / 1e6:,.0f} kept "
+            "for the journal: the lake rests, and catches up when there is room; free space"
+        )
+
+    def _rest(self, fold: SymbolFold, trouble: str) -> None:
+        """Fold no more for now: only the journal is written."""
+        fold.abandon()
+        self._fold, self._fold_trouble, self._missing = None, trouble, ()
+        self._fold_due_s = self._clock() + self._retry_s
+
+    def _resume(self) -> None:
+        """Fold again if that can be, from the checkpoint through all that the journal holds."""
+        self._block = []
+        if self._clock() < self._fold_due_s or (self._guard is not None and self._guard.is_low()):
+            return
+        self._fold_due_s = self._clock() + self._retry_s
+        try:
+            fold = SymbolFold(self._instrument, self._settings, self._lake)
+        except InUseError:
+            raise
+        except LakeError as error:
+            self._fold_trouble = f"{error}; the journal goes on, and the lake catches up from it"
+            return
+        try:
+            fold.recover(self._root, self._on_bars)
+        except LakeError as error:
+            self._rest(fold, f"{error}; the journal goes on, and the lake catches up from it")
+            return
+        log.info("fold_goes_on", symbol=self._instrument.symbol, frames=fold.pipeline.counts.frames)
+        self._fold, self._fold_trouble = fold, ""
+
+    def trouble(self) -> str:
+        """What keeps it from recording in full, and what to do; empty: nothing."""
+        return self._journal_trouble or self._fold_trouble
 
     def needs_snapshot(self) -> bool:
         """Whether the book waits for a REST snapshot."""
-        return self._pipeline.sampler.book.needs_snapshot
+        return self._fold is not None and self._fold.pipeline.sampler.book.needs_snapshot
 
     def is_synced(self) -> bool:
         """Whether the book is exact."""
-        return self._pipeline.sampler.is_synced
+        return self._fold is not None and self._fold.pipeline.sampler.is_synced
 
     def trusts_enough(self) -> bool:
         """Whether the levels that are sampled lie inside the range of the newest snapshot."""
-        return self._pipeline.sampler.trusts(self._settings.l2_levels)
+        return self._fold is None or self._fold.pipeline.sampler.trusts(self._settings.l2_levels)
 
     def is_off_step(self) -> bool:
         """Whether frames came whose prices or quantities do not lie on the instrument's steps."""
-        return self._pipeline.counts.rejected[Reason.OFF_STEP] > 0
+        return self._fold is not None and self._fold.pipeline.counts.rejected[Reason.OFF_STEP] > 0
 
     def missing_trades(self) -> list[tuple[int, int]]:
         """Ranges of aggregate trade ids that were skipped and have not come."""
-        return self._pipeline.sampler.missing("aggtrades")
+        return list(self._missing)
 
     def status(self) -> RecorderStatus:
         """How things stand, for people."""
-        counts, sampler = self._pipeline.counts, self._pipeline.sampler
+        if self._fold is None:
+            return NOTHING_RECORDED._replace(book="resting")
+        pipeline = self._fold.pipeline
+        counts, sampler = pipeline.counts, pipeline.sampler
         return RecorderStatus(
             book=sampler.book.status.name.lower(),
-            last_price=self._pipeline.last_price,
+            last_price=pipeline.last_price,
             gaps=counts.gaps,
             resyncs=max(0, sampler.book.snapshot_count - 1),
             duplicates=sampler.duplicate_count,
@@ -124,99 +224,82 @@ class SymbolRecorder:
             audited_levels=counts.audited_levels,
             matched_levels=counts.matched_levels,
             mismatched_levels=counts.mismatched_levels,
-            unknown=self._pipeline.unknown(),
+            unknown=pipeline.unknown(),
         )
 
     def newest_event_ns(self) -> int:
         """Newest event time folded; 0 before the first."""
-        return self._pipeline.sampler.newest_ns
+        return 0 if self._fold is None else self._fold.pipeline.sampler.newest_ns
 
     def checkpoint(self) -> None:
         """Write out what is open, save the state, and seal the hours that are over."""
-        self._journal.flush()
-        self._lake.flush()
-        closed_ns = self._pipeline.sampler.closed_ns
-        self._save()
-        if closed_ns // HOUR_NS > self._sealed_ns // HOUR_NS:
-            self._lake.seal(closed_ns // HOUR_NS * HOUR_NS, extra=self._pipeline.provenance())
-        self._sealed_ns = closed_ns
-        self._saved_ns = self._pipeline.sampler.newest_ns
+        if self._fold is None:
+            return
+        try:
+            position = self._journal.mark()
+        except LakeError as error:
+            self._note_journal(str(error))
+            return
+        self._fold.checkpoint(position)
 
     def abandon(self) -> None:
         """Let go as after a crash: what was folded since the checkpoint is folded again on opening."""
-        self._journal.flush(sync=True)
-        self._journal.close()
-        self._lake.close()
+        try:
+            self._take_in()
+            self._journal.close()
+        except LakeError as error:
+            log.warning("journal_fell_behind", symbol=self._instrument.symbol, reason=str(error))
+        finally:
+            self._let_go()
 
     def close(self) -> None:
-        """Fold the rest and seal everything."""
-        self.process()
-        self._journal.flush(sync=True)
-        self._pipeline.finish()
-        self._lake.flush()
-        self._save()
-        self._lake.seal(None, extra=self._pipeline.provenance())
-        self._journal.close()
-        self._lake.close()
+        """Fold the rest and seal everything; raises LakeError where the journal cannot take the rest.
 
-    def _save(self) -> None:
-        checkpoint = _Checkpoint(
-            self._journal.position,
-            self._lake.checkpoint(),
-            self.instrument,
-            self._settings,
-            lineage(FEATURES),
-        )
-        arrays = self._pipeline.to_arrays()
-        arrays["checkpoint"] = np.frombuffer(msgspec.json.encode(checkpoint), np.uint8)
-        temporary = self._path.with_suffix(".tmp")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path)
-        except OSError as error:
-            raise LakeError(f"{self._path}: cannot be written ({error.strerror})") from error
-
-    def _recover(self, journal: Path) -> int:
-        """Go on from the checkpoint through the journal; the frames folded again."""
-        start = self._load()
-        problems: list[Problem] = []
-        paths = segments(journal, self.instrument.venue, self.instrument.symbol)
-        for chunk in read_chunks(paths, start=start, problems=problems):
-            self._pipeline.fold(chunk.data)
-        return self._pipeline.counts.frames
-
-    def _steps(self, stated: Instrument) -> Instrument:
-        """The instrument to go on with: where its steps have changed, steps that suit old and new values."""
-        if not self._path.exists():
-            return stated
-        with np.load(self._path, allow_pickle=False) as file:
-            written = msgspec.json.decode(file["checkpoint"].tobytes(), type=_Checkpoint).instrument
-        finer = written.finer(stated)
-        return written if (finer.price, finer.quantity) == (written.price, written.quantity) else finer
-
-    def _load(self) -> Position | None:
-        """Restore the state that was saved, if it fits; the journal position that it belongs to.
-
-        A state in coarser steps is not taken over: the book is fetched anew, running features begin anew.
+        That rest is then in the spill file, and is taken up when the symbol is recorded again.
         """
-        if not self._path.exists():
-            self._lake.discard_parts_after({})
-            return None
-        with np.load(self._path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        checkpoint = msgspec.json.decode(arrays.pop("checkpoint").tobytes(), type=_Checkpoint)
-        if (checkpoint.settings, checkpoint.lineage) != (self._settings, lineage(FEATURES)):
-            raise LakeError(
-                f"{self._path}: was written with other settings or other features; "
-                "use another lake, or delete this file to fold the journal again from its start"
-            )
-        self._lake.discard_parts_after(checkpoint.parts)
-        if checkpoint.instrument != self.instrument:
-            return checkpoint.position
-        self._pipeline.restore(arrays)
-        self._saved_ns = self._pipeline.sampler.newest_ns
-        return checkpoint.position
+        try:
+            self._take_in()
+            if self._fold is not None:
+                self._fold.finish(self._journal.mark())
+            self._journal.close()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Save what the journal could not take, and release what is still held."""
+        self._backlog.close(self._journal.unwritten())
+        if self._fold is not None:
+            self._fold.abandon()
+        with contextlib.suppress(LakeError):  # said before; this is for the lock
+            self._journal.close()
+
+    def _take_in(self) -> None:
+        """Write and fold all that waits."""
+        self._journal_due_s = self._clock()
+        self.process()
+        while len(self._backlog) and not self._journal_trouble:
+            self.process()
+        if self._journal_trouble:
+            raise LakeError(f"{self._instrument.symbol}: {self._journal_trouble}")
+
+    def _without_what_was_journalled(self) -> None:
+        """Of frames that a process which ended has left, keep those that the journal does not hold."""
+        if not (waiting := self._backlog.leftover()):
+            return
+        first_ns = min(int(line.partition(b" ")[0]) for line in waiting)
+        paths = segments(self._root, self._instrument.venue, self._instrument.symbol)
+        kept = {
+            line
+            for chunk in read_chunks(paths[-2:], problems=[])
+            for line in chunk.data.splitlines(keepends=True)
+            if int(line.partition(b" ")[0]) >= first_ns
+        }
+        self._backlog.keep_only(line for line in waiting if line not in kept)
+        log.info("backlog_taken_up", symbol=self._instrument.symbol, frames=len(waiting))
+
+
+def _spill_file(journal: Path, instrument: Instrument) -> Path:
+    """In the system's folder for temporary files, which mostly is another disk; one for each journal."""
+    name = hashlib.sha256(str(journal.resolve()).encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"undertow-{os.getuid()}" / name / instrument.venue
+    return folder / f"{instrument.symbol}.lines"

@@ -1,20 +1,20 @@
 """Taking over from another collection: receive first, record once it has let go of the symbol."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 import structlog
 
 from undertow.errors import InUseError, LakeError
 from undertow.market.instruments import Instrument
-from undertow.runtime.track import Recorder, RecorderStatus
+from undertow.runtime.track import NOTHING_RECORDED, Recorder, RecorderStatus
 
 __all__ = ["WaitingRecorder"]
 
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 0.1
-_NOTHING = RecorderStatus("waiting", None, 0, 0, 0, 0, 0, 0, 0, 0, 0, {})
 
 
 class WaitingRecorder:
@@ -37,7 +37,7 @@ class WaitingRecorder:
         self._clock = clock
         self._deadline_s = clock() + patience_s
         self._retry_s = 0.0
-        self._waiting: list[tuple[int, bytes]] = []
+        self._waiting: deque[tuple[int, bytes]] = deque()
         self._recorder: Recorder | None = None
 
     @property
@@ -46,18 +46,24 @@ class WaitingRecorder:
         return self._instrument if self._recorder is None else self._recorder.instrument
 
     def record(self, receive_ns: int, frame: bytes) -> None:
-        """Keep, or append to the journal."""
-        if self._recorder is None:
-            self._waiting.append((receive_ns, frame))
-        else:
-            self._recorder.record(receive_ns, frame)
+        """Keep until it is processed."""
+        self._waiting.append((receive_ns, frame))
 
     def process(self) -> None:
         """Try to take over; then fold what has come."""
         if self._recorder is None and self._clock() >= self._retry_s:
             self._take_over()
         if self._recorder is not None:
+            self._hand_over(self._recorder)
             self._recorder.process()
+
+    def _hand_over(self, recorder: Recorder) -> None:
+        for _ in range(len(self._waiting)):
+            recorder.record(*self._waiting.popleft())
+
+    def trouble(self) -> str:
+        """What keeps it from recording in full; waiting is no trouble."""
+        return "" if self._recorder is None else self._recorder.trouble()
 
     def _take_over(self) -> None:
         try:
@@ -68,9 +74,6 @@ class WaitingRecorder:
                 raise LakeError(f"{error}; it was waited for in vain: end the other collection") from error
             return
         log.info("taken_over", symbol=self._instrument.symbol, frames=len(self._waiting))
-        for receive_ns, frame in self._waiting:
-            self._recorder.record(receive_ns, frame)
-        self._waiting.clear()
 
     def needs_snapshot(self) -> bool:
         """Only once the recording has begun."""
@@ -94,7 +97,7 @@ class WaitingRecorder:
 
     def status(self) -> RecorderStatus:
         """How things stand, for people."""
-        return _NOTHING if self._recorder is None else self._recorder.status()
+        return NOTHING_RECORDED if self._recorder is None else self._recorder.status()
 
     def newest_event_ns(self) -> int:
         """Newest event time folded so far; 0 before the first."""
@@ -103,6 +106,7 @@ class WaitingRecorder:
     def abandon(self) -> None:
         """Let go of everything as it is."""
         if self._recorder is not None:
+            self._hand_over(self._recorder)
             self._recorder.abandon()
 
     def close(self) -> None:
@@ -114,4 +118,5 @@ class WaitingRecorder:
             except LakeError as error:
                 log.warning("take_over_gave_up", symbol=self._instrument.symbol, reason=str(error))
         if self._recorder is not None:
+            self._hand_over(self._recorder)
             self._recorder.close()

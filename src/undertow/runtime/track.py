@@ -7,7 +7,15 @@ import msgspec
 
 from undertow.market.instruments import Instrument
 
-__all__ = ["AUDIT_FRAME", "Recorder", "RecorderStatus", "Track", "control_frame", "wrapped"]
+__all__ = [
+    "AUDIT_FRAME",
+    "NOTHING_RECORDED",
+    "Recorder",
+    "RecorderStatus",
+    "Track",
+    "control_frame",
+    "wrapped",
+]
 
 AUDIT_FRAME = b'{"stream":"!undertow","data":{"e":"audit"}}'
 """The mark before a snapshot that is fetched for comparing the book with."""
@@ -32,18 +40,29 @@ class RecorderStatus(NamedTuple):
     """Event types and fields that we do not know, and frames that could not be used, by name."""
 
 
+NOTHING_RECORDED = RecorderStatus("waiting", None, 0, 0, 0, 0, 0, 0, 0, 0, 0, {})
+"""Of a recorder that has not begun."""
+
+
 class Recorder(Protocol):
-    """What becomes of the frames of one symbol."""
+    """What becomes of the frames of one symbol.
+
+    `record` is called by the event loop, perhaps while a worker thread is in `process`; the rest never
+    beside that.
+    """
 
     @property
     def instrument(self) -> Instrument:
         """What is recorded."""
 
     def record(self, receive_ns: int, frame: bytes) -> None:
-        """Append to the journal and to the block to be processed."""
+        """Take a frame to be processed; waits for nothing."""
 
     def process(self) -> None:
-        """Fold everything recorded so far."""
+        """Write and fold what was recorded so far."""
+
+    def trouble(self) -> str:
+        """What keeps it from recording in full, and what to do; empty: nothing."""
 
     def needs_snapshot(self) -> bool:
         """The book has no usable snapshot: fetch one and record its body."""
@@ -58,7 +77,7 @@ class Recorder(Protocol):
         """Frames came whose prices or quantities do not lie on the instrument's steps."""
 
     def missing_trades(self) -> list[tuple[int, int]]:
-        """Ranges of aggregate trade ids that were skipped and have not come."""
+        """Ranges of aggregate trade ids that were skipped and have not come; may be asked at any time."""
 
     def status(self) -> RecorderStatus:
         """How things stand, for people."""
@@ -93,6 +112,8 @@ class Track:
     snapshot_pause_s: float = 0.0
     audit_due_s: float = 0.0
     streams: set[str] = field(default_factory=set)
+    trouble: str = ""
+    """What the recorder said last."""
     is_closed: bool = False
     """It is not collected any more; what still comes of it is let go."""
 

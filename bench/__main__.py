@@ -25,6 +25,7 @@ BENCHES = {
     "replay": "raw lines to book, samples and bars beside cryptofeed, ccxt.pro and orjson + SortedDict",
     "collect": "live collection of ten busy symbols beside cryptofeed: cost and speed",
     "features": "batch features from the lake beside pandas and polars",
+    "l2": "features of 100-level books beside numpy and pandas",
     "lake_encodings": "Parquet as the lake writes it beside pyarrow's defaults",
 }
 

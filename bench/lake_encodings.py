@@ -136,6 +136,7 @@ def _archived() -> pa.Table:
         order_type=np.zeros(count, np.uint8),
         is_late=np.zeros(count, np.bool_),
         source=np.zeros(count, np.uint8),
+        normal_lots=np.full(count, -1),
     )
     return trades_to_arrow(_SOL, trades)
 

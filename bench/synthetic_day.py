@@ -66,6 +66,7 @@ def make_trades(count: int, seed: int) -> TradeColumns:
         order_type=np.zeros(count, np.uint8),
         is_late=np.zeros(count, np.bool_),
         source=np.zeros(count, np.uint8),
+        normal_lots=np.full(count, -1),
     )
 
 

@@ -1,6 +1,6 @@
 """Frames without a market behind them: blank ones to fill by hand, and random valid ones."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from undertow.frames.frames import BOOK_LEVELS, Frames
+from undertow.frames.frames import BOOK_LEVELS, FLOW_COLUMNS, OFI_LEVELS, FlowFrames, Frames
 from undertow.market.instruments import Scale
 
 SECOND = 10**9
@@ -17,6 +17,8 @@ LEVELS = ("bid_ticks", "bid_lots", "ask_ticks", "ask_lots")
 DEPTHS = (5, 10, 20)
 THREE_WIDE = ("trailing_counts", "imbalance_counts", "imbalance_sums")
 SETTINGS = ("length_ns", "price", "quantity", "lateness_ns")
+FLOW = tuple(f.name for f in fields(FlowFrames))
+NEVER = 2**62
 
 Integers = NDArray[np.int64]
 Columns = dict[str, Any]
@@ -26,25 +28,37 @@ def blank(
     count: int, length_ns: int = SECOND, price: str = "1", quantity: str = "1", **columns: Any
 ) -> Frames:
     """Bars that end at midnight UTC with some columns filled; the rest is 0."""
-    values: Columns = {}
+    values: Columns = {"flow": blank_flow(count)}
     for f in fields(Frames):
-        shape = (count, BOOK_LEVELS) if f.name in LEVELS else (count, 3) if f.name in THREE_WIDE else (count,)
-        values[f.name] = np.zeros(shape, np.float64 if f.name == "imbalance_sums" else np.int64)
+        width = 3 if f.name in THREE_WIDE else BOOK_LEVELS if f.name in LEVELS else 0
+        width = OFI_LEVELS if f.name == "ofi_levels" else width
+        if f.name != "flow":
+            kind = np.float64 if f.name == "imbalance_sums" else np.int64
+            values[f.name] = np.zeros((count, width) if width else count, kind)
     values |= {"length_ns": length_ns, "lateness_ns": 250_000_000}
     values |= {"price": Scale.of(price), "quantity": Scale.of(quantity)}
     values["open_ns"] = MIDNIGHT + np.arange(-count, 0) * length_ns
-    values |= {name: np.asarray(value) for name, value in columns.items()}
-    return Frames(**values)
+    return with_columns(Frames(**values), {name: np.asarray(value) for name, value in columns.items()})
+
+
+def blank_flow(count: int) -> FlowFrames:
+    """No trades, and no gap ever."""
+    values: Columns = {name: np.zeros(count, np.int64) for name in FLOW_COLUMNS}
+    values |= {"buy_levels": np.zeros((count, 3)), "sell_levels": np.zeros((count, 3))}
+    return FlowFrames(**values | {"since_gap_ns": np.full(count, NEVER)})
 
 
 def with_columns(frames: Frames, columns: Columns) -> Frames:
-    """The frames with some columns or settings replaced."""
-    return Frames(**({f.name: getattr(frames, f.name) for f in fields(Frames)} | columns))
+    """The frames with some columns or settings replaced, those of `FlowFrames` among them."""
+    flow = replace(frames.flow, **{name: columns[name] for name in FLOW if name in columns})
+    return replace(frames, flow=flow, **{name: columns[name] for name in columns if name not in FLOW})
 
 
 def array_columns(frames: Frames) -> Columns:
-    """Every array of the frames by name."""
-    return {f.name: getattr(frames, f.name) for f in fields(Frames) if f.name not in SETTINGS}
+    """Every array of the frames by name, those of `FlowFrames` among them."""
+    values = {name: getattr(frames.flow, name) for name in FLOW}
+    names = (f.name for f in fields(Frames) if f.name not in (*SETTINGS, "flow"))
+    return values | {name: getattr(frames, name) for name in names}
 
 
 @st.composite
@@ -57,6 +71,7 @@ def random_frames(draw: st.DrawFn, most: int = 90) -> Frames:
     silent = draw(st.sampled_from((0, 0, 5, 500)))
     rng = np.random.default_rng(seed)
     columns = _trades(rng, count, length_ns, silent) | _book(rng, count, length_ns)
+    columns |= _flow(rng, columns, length_ns) | _book_changes(rng, columns)
     after_midnight = int(rng.integers(0, count + 1))
     columns["open_ns"] = MIDNIGHT + (np.arange(count) - count + after_midnight) * length_ns
     closes = columns["open_ns"] + length_ns
@@ -119,3 +134,59 @@ def _book(rng: Generator, count: int, length_ns: int) -> Columns:
         "ofi_10": rng.integers(-5000, 5000, count) * sampled,
         "update_count": rng.integers(1, 9, count) * sampled,
     }
+
+
+def _flow(rng: Generator, columns: Columns, length_ns: int) -> Columns:
+    """What single trades say, within the bounds that the bars' sums set."""
+    trades, gap_ns = columns["trade_count"], columns["trade_gap_ns"]
+    count = len(trades)
+    traded = trades > 0
+    pairs = np.maximum(trades - rng.integers(0, 2, count), 0)
+    moves = rng.integers(0, pairs + 1)
+    ups = rng.integers(0, moves + 1)
+    sizes = rng.integers(1, 9, count)
+    change_pairs = np.maximum(pairs - rng.integers(0, 2, count), 0)
+    lots = columns["buy_lots"] + columns["sell_lots"]
+    net = columns["buy_lots"] - columns["sell_lots"]
+    value = 2 * columns["close"] * lots * rng.integers(0, 2, count)
+    later = rng.integers(0, 2, count) * rng.integers(90_000, 120_000, count)
+    buckets = 50 * rng.integers(1, 99) * (np.arange(count) >= rng.integers(0, count + 1))
+    place, whole = np.arange(count), gap_ns == length_ns
+    newest = np.maximum.accumulate(np.where(whole, place, -1))
+    decayed = (
+        rng.uniform(0, 40, (2, count, 3)) * (traded.cumsum() > 0)[:, None] * rng.integers(0, 2, (2, 1, 1))
+    )
+    return {
+        "buy_count": np.where(columns["sell_lots"] > 0, rng.integers(0, trades + 1), trades) * traded,
+        "active_ms": np.minimum(trades, rng.integers(1, 4, count)),
+        "sign_pairs": pairs,
+        "sign_continuations": rng.integers(0, pairs + 1),
+        "up_moves": ups,
+        "down_moves": moves - ups,
+        "absolute_change": moves * sizes,
+        "square_change": moves * sizes**2,
+        "change_pairs": change_pairs,
+        "change_products": rng.integers(-9, 9, count) * (change_pairs > 0),
+        "signed_notional": net * columns["close"],
+        "effective": rng.integers(-20, 40, count) * (value > 0),
+        "effective_value": value,
+        "realised": rng.integers(-200, 400, count) * (later > 0),
+        "impact": rng.integers(-200, 400, count) * (later > 0),
+        "realised_value": later,
+        "vpin_imbalance": rng.integers(0, buckets + 1),
+        "vpin_volume": buckets,
+        "since_gap_ns": np.where(newest < 0, NEVER, (place - newest) * length_ns),
+        "buy_levels": decayed[0],
+        "sell_levels": decayed[1],
+    }
+
+
+def _book_changes(rng: Generator, columns: Columns) -> Columns:
+    """What updates added and removed, and order-flow imbalance by level; some samples do not tell."""
+    sampled = columns["sample_count"] > 0
+    count = len(sampled)
+    detailed = sampled & (rng.integers(0, 9, count) > 0)
+    names = ("bid_added", "bid_removed", "ask_added", "ask_removed")
+    changes: Columns = {name: rng.integers(0, 999, count) * detailed for name in names}
+    changes["ofi_levels"] = rng.integers(-500, 500, (count, OFI_LEVELS)) * detailed[:, None]
+    return changes | {"detailed_count": columns["sample_count"] * detailed}

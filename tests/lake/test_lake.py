@@ -44,6 +44,7 @@ def make_trades(ids: Any, event_ns: Any | None = None) -> TradeColumns:
         order_type=(ids % 5).astype(np.uint8),
         is_late=ids % 7 == 0,
         source=(ids % 3).astype(np.uint8),
+        normal_lots=ids % 6 - 1,
     )
 
 

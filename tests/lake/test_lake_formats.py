@@ -29,7 +29,9 @@ def trades(ids: Any, event_ns: Any) -> TradeColumns:
     ids, times = np.asarray(ids, np.int64), np.asarray(event_ns, np.int64)
     flags = ids % 3 == 0
     kinds = np.zeros(len(ids), np.uint8)
-    return TradeColumns(times, times + 7, ids, ids, ids, 600_000 + ids, ids + 1, flags, kinds, flags, kinds)
+    return TradeColumns(
+        times, times + 7, ids, ids, ids, 600_000 + ids, ids + 1, flags, kinds, flags, kinds, ids
+    )
 
 
 def books(count: int) -> BookColumns:

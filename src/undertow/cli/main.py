@@ -23,6 +23,7 @@ COMMANDS = {
     "replay": "Run recorded frames through the same pipeline.",
     "features": "Compute feature tables from the lake; --list and --explain describe them.",
     "verify": "Audit a lake: checksums, order, duplicates, missing ids, schema, features.",
+    "dataset": "Labelled rows or sequences out of the lake, as Parquet, CSV or NumPy files.",
     "train": "Fit one model on feature tables.",
     "walkforward": "Judge a model by walk-forward evaluation beside its baselines and nulls.",
     "sim": "The simulated exchange as a server of its own.",

@@ -25,6 +25,8 @@ class SymbolBars:
     symbol: str
     length_ns: int
     frame: pl.DataFrame
+    lineage: str = "unrecorded"
+    """What computed the bars, see `datasets.sources.lineage_of`."""
 
     def __post_init__(self) -> None:
         missing = [name for name in REQUIRED_COLUMNS if name not in self.frame.columns]
@@ -66,7 +68,9 @@ def float_matrix(bars: SymbolBars, names: Sequence[str]) -> NDArray[np.float64]:
     matrix = np.empty((bars.frame.height, len(names)), dtype=np.float64)
     for position, name in enumerate(names):
         if name not in bars.frame.columns:
-            raise InputError(f"{bars.symbol}: the feature bars have no column {name!r}")
+            raise InputError(
+                f"{bars.symbol}: the feature bars have no column {name!r}; compute the features again"
+            )
         column = bars.frame[name]
         if not (column.dtype.is_numeric() or column.dtype in {pl.Boolean, pl.Null}):
             raise InputError(f"{bars.symbol}: column {name!r} is {column.dtype}, a feature must be a number")

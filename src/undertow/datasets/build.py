@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from undertow.datasets.bars import SymbolBars, float_column, float_matrix, known_ns, open_ns
 from undertow.datasets.dataset import Dataset, concatenate, in_time_order
+from undertow.datasets.sources import same_lineage
 from undertow.errors import InputError
 from undertow.labels.horizon_return import HorizonReturns, gap_free_stretches, horizon_returns, rows_at
 from undertow.labels.thresholds import UNLABELLED
@@ -37,8 +38,8 @@ class DatasetSettings:
 def build_dataset(bars: Sequence[SymbolBars], features: Sequence[str], settings: DatasetSettings) -> Dataset:
     """Every bar of every symbol that has a label, in time order, classes not yet cut.
 
-    Raises InputError where the symbols' bars differ in length, the horizon is no multiple of it, a column
-    is missing or no bar has a label.
+    Raises InputError where the symbols' bars differ in length or lineage, the horizon is no multiple of that
+    length, a column is missing or no bar has a label.
     """
     _check(bars, features, settings)
     parts = [_of_symbol(symbol, group, features, settings) for group, symbol in enumerate(bars)]
@@ -81,6 +82,7 @@ def _check(bars: Sequence[SymbolBars], features: Sequence[str], settings: Datase
     length_ns = bars[0].length_ns
     if any(symbol.length_ns != length_ns for symbol in bars):
         raise InputError("bars of different lengths cannot be joined; read one timeframe")
+    same_lineage({symbol.symbol: symbol.lineage for symbol in bars})
     if settings.horizon_ns <= 0 or settings.horizon_ns % length_ns:
         raise InputError(
             f"horizon {settings.horizon_ns / 1e9:g} s is not a whole number of {length_ns / 1e9:g} s bars"

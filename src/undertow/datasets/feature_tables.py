@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from undertow.datasets.bars import REQUIRED_COLUMNS, SymbolBars
+from undertow.datasets.sources import lineage_of, same_lineage
 from undertow.errors import InputError, LakeError
 from undertow.market.time import parse_timeframe
 
@@ -40,7 +41,11 @@ def feature_files(lake: Path, symbol: str, timeframe: str, venue: str | None = N
 
 
 def read_symbol_bars(files: Sequence[Path], symbol: str, timeframe: str) -> SymbolBars:
-    """The files as one table sorted by time. Raises LakeError where one cannot be read."""
+    """The files as one table sorted by time.
+
+    Raises LakeError where one cannot be read, InputError where two were computed by different code.
+    """
+    lineage = same_lineage({str(file): lineage_of(file) for file in files})
     try:
         frame = pl.scan_parquet(list(files), missing_columns="insert", extra_columns="ignore").collect()
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -54,7 +59,7 @@ def read_symbol_bars(files: Sequence[Path], symbol: str, timeframe: str) -> Symb
         raise InputError(str(error)) from error
     if "timestamp" not in frame.columns:
         raise LakeError(f"the feature table of {symbol} has no column timestamp; compute the features again")
-    return SymbolBars(symbol, length_ns, frame.sort("timestamp"))
+    return SymbolBars(symbol, length_ns, frame.sort("timestamp"), lineage)
 
 
 def file_hashes(files: Sequence[Path]) -> dict[str, str]:

@@ -44,6 +44,7 @@ def manifest(
             "horizon_seconds": settings.horizon_ns / 1e9,
         },
         "lags": list(settings.lags),
+        "lineage": bars[0].lineage,
         "sources": dict(sources or {}),
         "code_version": __version__,
         "sha256": content_hash(dataset),

@@ -1,7 +1,18 @@
 """Every feature, registered once: what it is, what it needs, where it comes from."""
 
 from undertow.errors import InputError
-from undertow.features import book, microstructure, ohlcv, quality, technical, trades
+from undertow.features import (
+    book,
+    calendar,
+    microstructure,
+    ohlcv,
+    profile,
+    quality,
+    rolling,
+    technical,
+    trades,
+    volatility,
+)
 from undertow.features.feature import Feature
 
 __all__ = ["FEATURES", "catalogue_markdown", "feature_set", "registered"]
@@ -22,6 +33,10 @@ FEATURES: tuple[Feature, ...] = registered(
     *book.LINES,
     *microstructure.LINES,
     *technical.LINES,
+    *volatility.LINES,
+    *profile.LINES,
+    *rolling.LINES,
+    *calendar.LINES,
     *quality.LINES,
 )
 """In the order of the columns of a feature table."""

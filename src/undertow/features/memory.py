@@ -1,19 +1,34 @@
 """What features remember between bars: operators with state, the same for any cut of the input.
 
 The block law: for every operator, cutting the input anywhere and joining the outputs gives the same bits as
-one block. Window operators keep the last values themselves and compute each window afresh, so there is no
-running sum to drift. Null is NaN; the null rule of each operator stands in its docstring.
+one block. Short windows keep the last values themselves and are computed afresh for each bar. Long ones are
+cut at fixed places of the time grid, see `slide_sums`: what is added to what depends on the bar's number
+alone, so there is no running sum to drift, and a bar costs the same however long its window is. Null is NaN;
+the null rule of each operator stands in its docstring.
+
+A family with many features over the same inputs computes them in one kernel and asks for it with
+`Memory.shared`; the `*_step` and `slide_*` kernels are what such a kernel is made of.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from undertow.compiled import kernel
+from undertow.frames.frames import Frames
 from undertow.market.time import DAY_NS
 
-__all__ = ["Floats", "Integers", "Memory"]
+__all__ = [
+    "Floats",
+    "Integers",
+    "Memory",
+    "join_moments",
+    "join_products",
+    "join_variances",
+    "slide_sums",
+    "smooth_step",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -46,21 +61,49 @@ def _over_window(values: Floats, length: int, kind: int, out: Floats) -> None:
 
 
 @kernel
-def _smooth(values: Floats, weight: float, skip: int, seed_length: int, state: Floats, out: Floats) -> None:
-    """Exponential smoothing seeded by the mean of the values after the first `skip`.
+def smooth_step(value: float, weight: float, skip: int, seed_length: int, state: Floats, at: int) -> float:
+    """One value of an exponential mean seeded by the mean of the values after the first `skip`.
 
-    State: [values seen, sum of the seed, level].
+    `state[at : at + 3]`, 0 at first: values seen, sum of the seed, level. Null until the seed is complete; a
+    null value leaves the level where it is.
     """
-    seeded = skip + seed_length
+    if not np.isnan(value):
+        state[at] += 1.0
+        if state[at] > skip + seed_length:
+            state[at + 2] += weight * (value - state[at + 2])
+        elif state[at] > skip:
+            state[at + 1] += value
+            state[at + 2] = state[at + 1] / seed_length
+    return state[at + 2] if state[at] >= skip + seed_length else np.nan
+
+
+@kernel
+def _smooth(values: Floats, weight: float, skip: int, seed_length: int, state: Floats, out: Floats) -> None:
+    """`smooth_step` for each value."""
     for i in range(len(values)):
-        if not np.isnan(values[i]):
-            state[0] += 1.0
-            if state[0] > seeded:
-                state[2] += weight * (values[i] - state[2])
-            elif state[0] > skip:
-                state[1] += values[i]
-                state[2] = state[1] / seed_length
-        out[i] = state[2] if state[0] >= seeded else np.nan
+        out[i] = smooth_step(values[i], weight, skip, seed_length, state, 0)
+
+
+@kernel
+def slide_sums(values: Floats, number: int, length: int, window: Floats, out: Floats) -> None:
+    """Sums over the last `length` bars, this one included, of each of C values; null unless all are known.
+
+    `values` and `out` are (C,), `number` is the bar's number on the time grid. `window` is (length + 1, C),
+    NaN at first. The grid is cut into blocks of `length` bars. A window is the end of one block and the
+    beginning of the next: its sum is that of the end, added from the back when the block was complete, plus
+    that of the beginning, added from the front (van Herk 1992, Gil and Werman 1993, for sums). Row p of
+    `window` holds the end from bar p of the last block on, until bar p of this one takes its place; the last
+    row holds the beginning.
+    """
+    at = number % length
+    for c in range(len(values)):
+        window[length, c] = values[c] if at == 0 else window[length, c] + values[c]
+        out[c] = window[length, c] if at == length - 1 else window[at + 1, c] + window[length, c]
+        window[at, c] = values[c]
+    if at == length - 1:
+        for p in range(length - 2, -1, -1):
+            for c in range(len(values)):
+                window[p, c] += window[p + 1, c]
 
 
 @kernel
@@ -82,6 +125,56 @@ def _sum_since_midnight(values: Integers, open_ns: Integers, state: Integers, ou
         out[i] = state[1]
 
 
+@kernel
+def join_variances(a: Floats, b: Floats, at: int) -> None:
+    """Count, mean and second central moment at `at`: those of `b` joined to those of `a`.
+
+    Chan, Golub, LeVeque 1979. Values that are all alike have a moment of exactly 0.
+    """
+    na, nb = a[at], b[at]
+    if nb == 0.0:
+        return
+    apart = b[at + 1] - a[at + 1]
+    a[at + 2] += b[at + 2] + apart * apart * (na * nb / (na + nb))
+    a[at + 1] += apart * (nb / (na + nb))
+    a[at] = na + nb
+
+
+@kernel
+def join_moments(a: Floats, b: Floats, at: int) -> None:
+    """Count, mean and second to fourth central moment at `at`: those of `b` joined to `a`'s (Pébay 2008)."""
+    na, nb = a[at], b[at]
+    if nb == 0.0:
+        return
+    share = (b[at + 1] - a[at + 1]) / (na + nb)
+    both = na * nb * share * share
+    a[at + 4] += b[at + 4] + both * share * share * (na * na * na + nb * nb * nb)
+    a[at + 4] += 6.0 * share * share * (na * na * b[at + 2] + nb * nb * a[at + 2])
+    a[at + 4] += 4.0 * share * (na * b[at + 3] - nb * a[at + 3])
+    a[at + 3] += b[at + 3] + both * share * (na * na - nb * nb)
+    a[at + 3] += 3.0 * share * (na * b[at + 2] - nb * a[at + 2])
+    join_variances(a, b, at)
+
+
+@kernel
+def join_products(a: Floats, b: Floats, at: int) -> None:
+    """Of pairs x, y at `at`: count, means, central Σxx, Σyy and Σxy; those of `b` joined to those of `a`."""
+    na, nb = a[at], b[at]
+    if nb == 0.0:
+        return
+    first, second, weight = b[at + 1] - a[at + 1], b[at + 2] - a[at + 2], na * nb / (na + nb)
+    a[at + 3] += b[at + 3] + first * first * weight
+    a[at + 4] += b[at + 4] + second * second * weight
+    a[at + 5] += b[at + 5] + first * second * weight
+    a[at + 1] += first * (nb / (na + nb))
+    a[at + 2] += second * (nb / (na + nb))
+    a[at] = na + nb
+
+
+Shared = Callable[[Frames, "Memory"], Floats]
+"""What several features are read off: rows of values, (rows, T)."""
+
+
 class Memory:
     """State of every operator of every feature, by feature and place of the call in its body."""
 
@@ -89,6 +182,8 @@ class Memory:
         self._states: dict[str, NDArray[np.generic]] = {}
         self._feature = ""
         self._call = 0
+        self._block: Frames | None = None
+        self._shared: dict[Shared, Floats] = {}
 
     def begin(self, feature: str) -> None:
         """The calls that follow belong to `feature`."""
@@ -101,6 +196,38 @@ class Memory:
     def restore(self, states: Mapping[str, NDArray[np.generic]]) -> None:
         """Go on from `state()`."""
         self._states = {key: value.copy() for key, value in states.items()}
+        self._block = None
+
+    def shared(self, f: Frames, compute: "Shared", row: int) -> Floats:
+        """One row of `compute(f, self)`, which is called once for all features that ask in the block `f`.
+
+        Its state is its own, so features that share it may be computed alone or together. The row is a view.
+        """
+        if f is not self._block:
+            self._block = f
+            self._shared.clear()
+        found = self._shared.get(compute)
+        if found is None:
+            asking = self._feature, self._call
+            self.begin(f"{compute.__module__.rpartition('.')[2]}.{compute.__name__}")
+            found = self._shared[compute] = compute(f, self)
+            self._feature, self._call = asking
+        values: Floats = found[row]
+        return values
+
+    def floats(self, *shape: int, fill: float = 0.0) -> Floats:
+        """State for the caller's own kernel, which changes it in place; every element is `fill` at first."""
+        key = self._key()
+        if key not in self._states:
+            self._states[key] = np.full(shape, fill)
+        return self._states[key]  # type: ignore[return-value]
+
+    def integers(self, *shape: int, fill: int = 0) -> Integers:
+        """As `floats`, int64."""
+        key = self._key()
+        if key not in self._states:
+            self._states[key] = np.full(shape, fill, np.int64)
+        return self._states[key]  # type: ignore[return-value]
 
     def _key(self) -> str:
         self._call += 1

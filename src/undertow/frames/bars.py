@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.compiled import kernel
-from undertow.frames.frames import BOOK_LEVELS, Frames
+from undertow.frames.frames import BOOK_LEVELS, FlowFrames, Frames
 from undertow.market.instruments import Instrument
 from undertow.market.time import SECOND_NS
 
-__all__ = ["LATE", "BarState", "fold_bars", "new_bar_state", "to_frames"]
+__all__ = ["LATE", "WIDTH", "BarState", "fold_bars", "new_bar_state", "to_frames"]
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -19,11 +19,11 @@ Floats = NDArray[np.float64]
 _OPEN_NS, _OPEN, _HIGH, _LOW, _CLOSE, _COUNT, _BUY, _LARGE_LOTS = 0, 1, 2, 3, 4, 5, 6, 10
 _TRAILING, _LAST_TRADE_NS = 11, 14
 LATE, _TRADE_GAP, _GAP, _SAMPLES, _IMBALANCE_COUNT = 15, 16, 17, 18, 19
-_SPREAD, _UPDATES, _LAST_UPDATE_NS = 22, 27, 28
-_WIDTH = 29
+_SPREAD, _UPDATES, _LAST_UPDATE_NS, _DETAILED, _CHANGES = 22, 27, 28, 29, 30
+WIDTH = 43
 
 # Columns of a sample's integers (`book_fold.Samples`).
-_SAMPLE_GRID, _SAMPLE_UPDATE_NS, _SAMPLE_SPREAD = 0, 2, 4
+_SAMPLE_GRID, _SAMPLE_UPDATE_NS, _SAMPLE_SPREAD, _SAMPLE_CHANGES = 0, 2, 4, 10
 
 _DEPTHS = (5, 10, 20)
 
@@ -32,7 +32,7 @@ class BarState(NamedTuple):
     """The open bar of one timeframe, changed in place."""
 
     integers: Integers
-    """(29,)"""
+    """(43,)"""
     imbalances: Floats
     """(3,) Σ over the bar's samples, at depths 5, 10, 20."""
     levels: Integers
@@ -44,7 +44,7 @@ class BarState(NamedTuple):
 def new_bar_state() -> BarState:
     """The state before the first second."""
     return BarState(
-        np.zeros(_WIDTH, np.int64),
+        np.zeros(WIDTH, np.int64),
         np.zeros(3, np.float64),
         np.zeros((4, BOOK_LEVELS), np.int64),
         np.zeros(1, np.int64),
@@ -78,6 +78,10 @@ def _add_sample(state: BarState, sample: Integers, levels: Integers) -> None:
     for i in range(6):
         bar[_SPREAD + i] += sample[_SAMPLE_SPREAD + i]
     bar[_LAST_UPDATE_NS] = sample[_SAMPLE_UPDATE_NS]
+    if sample[_SAMPLE_CHANGES] >= 0:
+        bar[_DETAILED] += 1
+        for i in range(WIDTH - _CHANGES):
+            bar[_CHANGES + i] += sample[_SAMPLE_CHANGES + i]
     bids, asks, level = 0, 0, 0
     for i in range(3):
         while level < _DEPTHS[i]:
@@ -99,6 +103,7 @@ def _close_bar(state: BarState, integers: Integers, imbalances: Floats, levels: 
     levels[:, :] = state.levels
     bar[_COUNT : _LARGE_LOTS + 1] = 0
     bar[LATE:_LAST_UPDATE_NS] = 0
+    bar[_DETAILED:] = 0
     state.imbalances[:] = 0.0
     state.levels[:, :] = 0
 
@@ -117,7 +122,7 @@ def fold_bars(
 ) -> int:
     """Merge consecutive seconds; returns the bars written.
 
-    `seconds` is (n, 15); `extras` (n, 2): ns in a trade gap, ns in any gap; `samples` (m, 11) and
+    `seconds` is (n, 15); `extras` (n, 2): ns in a trade gap, ns in any gap; `samples` (m, 23) and
     `sample_levels` (m, 4, ≥20) all with first open < g ≤ last close. Output arrays have room.
     """
     written, at = 0, 0
@@ -141,6 +146,7 @@ def to_frames(
     integers: Integers,
     imbalances: Floats,
     levels: Integers,
+    flow: FlowFrames,
     instrument: Instrument,
     length_ns: int,
     lateness_ns: int,
@@ -180,6 +186,13 @@ def to_frames(
         spread_time_us=columns[24],
         ofi_1=columns[25],
         ofi_10=columns[26],
+        ofi_levels=np.concatenate([integers[:, 25:26], integers[:, 34:43]], axis=1),
+        bid_added=columns[30],
+        bid_removed=columns[31],
+        ask_added=columns[32],
+        ask_removed=columns[33],
+        detailed_count=columns[29],
         update_count=columns[27],
         last_update_ns=columns[28],
+        flow=flow,
     )

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.book.ladder import ASK, BID, Ladder, is_crossed, set_level, top
+from undertow.book.ladder import ASK, BID, Ladder, is_crossed, top
 from undertow.compiled import borrowed, kernel
+from undertow.frames.book_changes import apply_levels, side_flow
 from undertow.market.batch import EventKind
 from undertow.market.time import DAY_NS, SECOND_NS
 from undertow.venues.binance.sync import BREAK, NEXT, STALE, follow, join
@@ -83,6 +84,8 @@ _SLOTS = 18
 
 # Columns of BookState.sums, one row a grid; the order is that of BookColumns.
 _SPREAD, _SPREAD_SQUARE, _SPREAD_US, _OFI_1, _OFI_10, _UPDATES, _LATE = 0, 1, 2, 3, 4, 5, 6
+_ADDED, _OFI_2 = 7, 11
+_PLAIN_SUMS, _SUMS = 7, 20
 
 
 class BookState(NamedTuple):
@@ -91,7 +94,7 @@ class BookState(NamedTuple):
     meta: Integers
     """(18,) the slots above."""
     sums: Integers
-    """(2, 7) accumulators since the newest sample of each grid."""
+    """(2, 20) accumulators since the newest sample of each grid."""
     best: Integers
     """(4, 10) bid ticks, bid lots, ask ticks, ask lots after the newest update."""
 
@@ -100,7 +103,8 @@ class Samples(NamedTuple):
     """A buffer of samples of one grid."""
 
     integers: Integers
-    """(capacity, 13): grid_ns, last_update_id, last_update_ns, receive_ns, the sums, the trusted prices."""
+    """(capacity, 26): grid_ns, last_update_id, last_update_ns, receive_ns, the first seven sums, the trusted
+    prices, the other sums."""
     levels: Integers
     """(capacity, 4, levels)."""
     filled: Integers
@@ -112,13 +116,15 @@ def new_book_state(rule: int, intervals_ns: tuple[int, int], lateness_ns: int, q
     meta = np.zeros(_SLOTS, np.int64)
     meta[RULE], meta[LATENESS_NS], meta[QUIET_NS] = rule, lateness_ns, quiet_ns
     meta[_INTERVAL : _INTERVAL + 2] = intervals_ns
-    return BookState(meta, np.zeros((2, 7), np.int64), np.zeros((4, OFI_LEVELS), np.int64))
+    return BookState(meta, np.zeros((2, _SUMS), np.int64), np.zeros((4, OFI_LEVELS), np.int64))
 
 
 def new_samples(capacity: int, levels: int) -> Samples:
     """An empty buffer."""
     return Samples(
-        np.zeros((capacity, 13), np.int64), np.zeros((capacity, 4, levels), np.int64), np.zeros(1, np.int64)
+        np.zeros((capacity, 6 + _SUMS), np.int64),
+        np.zeros((capacity, 4, levels), np.int64),
+        np.zeros(1, np.int64),
     )
 
 
@@ -168,8 +174,8 @@ def _emit(state: BookState, ladder: Ladder, grid: int, samples: Samples) -> None
     integers[1] = meta[BOOK_ID]
     integers[2] = meta[UPDATE_NS]
     integers[3] = meta[RECEIVE_NS]
-    for i in range(7):
-        integers[4 + i] = state.sums[grid, i]
+    for i in range(_SUMS):
+        integers[4 + i if i < _PLAIN_SUMS else 6 + i] = state.sums[grid, i]
         state.sums[grid, i] = 0
     integers[11] = meta[TRUSTED_BID]
     integers[12] = meta[TRUSTED_ASK]
@@ -199,22 +205,6 @@ def _emit_until(state: BookState, ladder: Ladder, until_ns: int, first: Samples,
 
 
 @kernel
-def _side_flow(now_ticks: int, now_lots: int, ticks: int, lots: int, sign: int) -> int:
-    """One side's term of the order-flow imbalance; sign +1 bid, -1 ask; lots 0 = no such level.
-
-    e = 1{P ≥ P₋}q − 1{P ≤ P₋}q₋ on the bid, mirrored on the ask (Cont, Kukanov, Stoikov 2014, eq. 4).
-    """
-    now = sign * now_ticks if now_lots > 0 else -(2**62)
-    before = sign * ticks if lots > 0 else -(2**62)
-    flow = 0
-    if now >= before:
-        flow += now_lots
-    if now <= before:
-        flow -= lots
-    return sign * flow
-
-
-@kernel
 def _add_flow(state: BookState, ladder: Ladder, before: Integers) -> None:
     """Add the order-flow imbalance between the remembered top and the present one."""
     before[:, :] = state.best
@@ -222,31 +212,18 @@ def _add_flow(state: BookState, ladder: Ladder, before: Integers) -> None:
     best = state.best
     total, first = 0, 0
     for i in range(OFI_LEVELS):
-        flow = _side_flow(best[0, i], best[1, i], before[0, i], before[1, i], 1)
-        flow += _side_flow(best[2, i], best[3, i], before[2, i], before[3, i], -1)
+        flow = side_flow(best[0, i], best[1, i], before[0, i], before[1, i], 1)
+        flow += side_flow(best[2, i], best[3, i], before[2, i], before[3, i], -1)
         total += flow
         if i == 0:
             first = flow
+        else:
+            state.sums[0, _OFI_2 + i - 1] += flow
+            state.sums[1, _OFI_2 + i - 1] += flow
     for grid in range(2):
         state.sums[grid, _OFI_1] += first
         state.sums[grid, _OFI_10] += total
         state.sums[grid, _UPDATES] += 1
-
-
-@kernel
-def _apply(
-    ladder: Ladder,
-    side: int,
-    start: int,
-    count: int,
-    ticks: Integers,
-    lots: Integers,
-) -> bool:
-    """Set the levels of one side; False when the ladder has to grow first (setting again does no harm)."""
-    done = True
-    for i in range(start, start + count):
-        done = done and set_level(ladder, side, ticks[i], lots[i])
-    return done
 
 
 @kernel
@@ -298,8 +275,11 @@ def _take_delta(
     synced = meta[STATUS] == BookStatus.SYNCED
     if synced and not _emit_until(state, ladder, event_ns, first, second):
         return Stop.SAMPLES_FULL
-    applied = _apply(ladder, BID, sides[0], sides[1], ticks, lots)
-    if not applied or not _apply(ladder, ASK, sides[2], sides[3], ticks, lots):
+    best, sums = state.best, state.sums
+    applied = apply_levels(ladder, BID, sides[0], sides[1], ticks, lots, best, sums, _ADDED)
+    if applied:
+        applied = apply_levels(ladder, ASK, sides[2], sides[3], ticks, lots, best, sums, _ADDED + 2)
+    if not applied:
         return Stop.LADDER_FULL
     if synced:
         if event_ns < meta[TIME_NS]:

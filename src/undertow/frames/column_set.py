@@ -15,6 +15,8 @@ __all__ = ["book_columns", "empty_trades", "join", "shallow", "single_event"]
 Integers = NDArray[np.int64]
 C = TypeVar("C", TradeColumns, BookColumns)
 
+_SAMPLE_COLUMNS = 26
+
 
 def empty_trades() -> TradeColumns:
     """No trades."""
@@ -25,8 +27,12 @@ def empty_trades() -> TradeColumns:
 
 
 def book_columns(integers: Integers, levels: Integers) -> BookColumns:
-    """Samples from `Samples.integers` (n, 13) and `Samples.levels` (n, 4, levels)."""
-    columns = np.ascontiguousarray(integers.T)
+    """Samples from `Samples.integers` (n, up to 26) and `Samples.levels` (n, 4, levels).
+
+    Columns left out at the end are 0.
+    """
+    columns = np.zeros((_SAMPLE_COLUMNS, len(integers)), np.int64)
+    columns[: integers.shape[1]] = integers.T
     return BookColumns(
         grid_ns=columns[0],
         last_update_id=columns[1],
@@ -45,6 +51,19 @@ def book_columns(integers: Integers, levels: Integers) -> BookColumns:
         ofi_10=columns[8],
         update_count=columns[9],
         late_update_count=columns[10],
+        added_bids=columns[13],
+        removed_bids=columns[14],
+        added_asks=columns[15],
+        removed_asks=columns[16],
+        ofi_level_2=columns[17],
+        ofi_level_3=columns[18],
+        ofi_level_4=columns[19],
+        ofi_level_5=columns[20],
+        ofi_level_6=columns[21],
+        ofi_level_7=columns[22],
+        ofi_level_8=columns[23],
+        ofi_level_9=columns[24],
+        ofi_level_10=columns[25],
     )
 
 

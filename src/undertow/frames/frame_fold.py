@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.frames import bars, trade_fold
-from undertow.frames.frames import BOOK_LEVELS, Frames
+from undertow.frames import bars, flow_fold, trade_fold
+from undertow.frames.frames import BOOK_LEVELS, OFI_LEVELS, FlowFrames, Frames
 from undertow.frames.gaps import covered_ns
 from undertow.market.columns import BookColumns, TradeColumns
 from undertow.market.events import Gap
@@ -39,7 +39,9 @@ class FrameFold:
         self._lateness_ns = lateness_ns
         self._large = large
         self._trades = trade_fold.new_trade_state()
+        self._flow = flow_fold.new_flow_state()
         self._bars = {length: bars.new_bar_state() for length in self.lengths_ns}
+        self._flow_bars = {length: flow_fold.new_flow_bar() for length in self.lengths_ns}
         self._late = {length: np.empty(0, np.int64) for length in self.lengths_ns}
         self._started = False
 
@@ -71,14 +73,17 @@ class FrameFold:
             if not starts:
                 return {}
             trade_fold.start_grid(self._trades, min(starts))
+            flow_fold.start_flow(self._flow, min(starts))
             self._started = True
         seconds = self._fold_seconds(trades, until_ns)
         if not len(seconds):
             return {}
         extras = _extras(gaps, int(seconds[0, 0]), len(seconds))
         integers, levels = _sample_rows(samples)
+        flow = self._fold_flow(trades, samples, extras)
         return {
-            length: self._fold_bars(length, seconds, extras, integers, levels) for length in self.lengths_ns
+            length: self._fold_bars(length, seconds, extras, integers, levels, flow)
+            for length in self.lengths_ns
         }
 
     def _fold_seconds(self, trades: TradeColumns, until_ns: int) -> Integers:
@@ -103,11 +108,48 @@ class FrameFold:
                 return out[:written]
             self._trades = trade_fold.grow_window(self._trades)
 
+    def _fold_flow(
+        self, trades: TradeColumns, samples: BookColumns, extras: Integers
+    ) -> tuple[Integers, NDArray[np.float64]]:
+        """What single trades say of each second: rows and decaying counts."""
+        sided = (samples.bid_lots[:, 0] > 0) & (samples.ask_lots[:, 0] > 0)
+        rows = np.empty((len(extras), flow_fold.WIDTH), np.int64)
+        levels = np.empty((len(extras), 2, 3), np.float64)
+        flow_fold.fold_flow(
+            trades.event_ns,
+            trades.price_ticks,
+            trades.quantity_lots,
+            trades.is_buyer_maker,
+            samples.grid_ns,
+            np.where(sided, samples.bid_ticks[:, 0] + samples.ask_ticks[:, 0], 0),
+            np.ascontiguousarray(extras[:, 0]),
+            self._flow,
+            rows,
+            levels,
+        )
+        return rows, levels
+
+    def _merge_flow(
+        self, length_ns: int, start_ns: int, count: int, flow: tuple[Integers, NDArray[np.float64]]
+    ) -> FlowFrames:
+        """The seconds of `flow`, the first from `start_ns`, as `count` bars."""
+        rows, levels = flow
+        if length_ns != SECOND_NS:
+            rows, levels = np.empty((count, flow_fold.WIDTH), np.int64), np.empty((count, 2, 3), np.float64)
+            flow_fold.merge_flow(start_ns, *flow, length_ns, self._flow_bars[length_ns], rows, levels)
+        return FlowFrames(*np.ascontiguousarray(rows.T), levels[:, 0].copy(), levels[:, 1].copy())
+
     def _fold_bars(
-        self, length_ns: int, seconds: Integers, extras: Integers, samples: Integers, levels: Integers
+        self,
+        length_ns: int,
+        seconds: Integers,
+        extras: Integers,
+        samples: Integers,
+        levels: Integers,
+        flow: tuple[Integers, NDArray[np.float64]],
     ) -> Frames:
         capacity = len(seconds) * SECOND_NS // length_ns + 1
-        integers = np.empty((capacity, 29), np.int64)
+        integers = np.empty((capacity, bars.WIDTH), np.int64)
         imbalances = np.empty((capacity, 3), np.float64)
         tops = np.empty((capacity, 4, BOOK_LEVELS), np.int64)
         count = bars.fold_bars(
@@ -116,7 +158,13 @@ class FrameFold:
         if count:
             self._count_late(length_ns, integers[:count])
         return bars.to_frames(
-            integers[:count], imbalances[:count], tops[:count], self.instrument, length_ns, self._lateness_ns
+            integers[:count],
+            imbalances[:count],
+            tops[:count],
+            self._merge_flow(length_ns, int(seconds[0, 0]), count, flow),
+            self.instrument,
+            length_ns,
+            self._lateness_ns,
         )
 
     def _count_late(self, length_ns: int, closed: Integers) -> None:
@@ -134,7 +182,9 @@ class FrameFold:
         arrays: dict[str, NDArray[np.generic]] = {
             f"trades.{k}": v.copy() for k, v in self._trades._asdict().items()
         }
+        arrays.update({f"flow.{k}": v.copy() for k, v in self._flow._asdict().items()})
         for length, bar in self._bars.items():
+            arrays[f"flow bar.{length}"] = self._flow_bars[length].copy()
             arrays.update({f"bars.{length}.{k}": v.copy() for k, v in bar._asdict().items()})
             arrays[f"late.{length}"] = self._late[length]
         arrays["started"] = np.array([self._started])
@@ -144,7 +194,10 @@ class FrameFold:
         """Go on from a `to_arrays()`."""
         fields = trade_fold.TradeState._fields
         self._trades = trade_fold.TradeState(*(arrays[f"trades.{k}"].copy() for k in fields))  # type: ignore[arg-type]
+        parts = (arrays[f"flow.{k}"].copy() for k in flow_fold.FlowState._fields)
+        self._flow = flow_fold.FlowState(*parts)  # type: ignore[arg-type]
         for length in self.lengths_ns:
+            self._flow_bars[length] = arrays[f"flow bar.{length}"].astype(np.int64)
             parts = (arrays[f"bars.{length}.{k}"].copy() for k in bars.BarState._fields)
             self._bars[length] = bars.BarState(*parts)  # type: ignore[arg-type]
             self._late[length] = arrays[f"late.{length}"].astype(np.int64)
@@ -163,7 +216,7 @@ def _extras(gaps: Sequence[Gap], start_ns: int, count: int) -> Integers:
 
 def _sample_rows(samples: BookColumns) -> tuple[Integers, Integers]:
     """Samples as the two arrays that `fold_bars` reads."""
-    integers = np.empty((len(samples), 11), np.int64)
+    integers = np.empty((len(samples), 23), np.int64)
     columns = (
         samples.grid_ns,
         samples.last_update_id,
@@ -175,7 +228,11 @@ def _sample_rows(samples: BookColumns) -> tuple[Integers, Integers]:
         samples.ofi_1,
         samples.ofi_10,
         samples.update_count,
-        samples.late_update_count,
+        samples.added_bids,
+        samples.removed_bids,
+        samples.added_asks,
+        samples.removed_asks,
+        *(getattr(samples, f"ofi_level_{level}") for level in range(2, OFI_LEVELS + 1)),
     )
     for i, column in enumerate(columns):
         integers[:, i] = column

@@ -263,4 +263,5 @@ def _trade_columns(batch: EventBatch, rows: Integers, closed_at: Integers) -> Tr
         order_type=batch.order_type[rows],
         is_late=batch.event_ns[rows] < closed_at[rows],
         source=np.zeros(len(rows), np.uint8),
+        normal_lots=batch.normal_lots[rows],
     )

@@ -14,7 +14,7 @@ MANIFEST = "_manifest.json"
 TABLES = (
     *("aggtrades", "trades", "book_depth", "l2", "depth20", "book_ticker"),
     *("mark_price", "funding_rate", "open_interest", "liquidations", "klines", "clock", "instruments"),
-    *("gaps", "coverage", "book_audits", "features"),
+    *("gaps", "coverage", "book_audits", "features", "l2_features"),
 )
 
 _LOOK_UP_NS = 48 * HOUR_NS

@@ -9,27 +9,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from undertow.errors import LakeError
-from undertow.lake.files import merge, read_manifest, read_table, sha256_of
+from undertow.lake.files import SCHEMAS, is_known_version, merge, read_manifest, read_table, sha256_of
 from undertow.lake.layout import DATA, MANIFEST, TABLES, HourKey, find_hours
-from undertow.lake.market_schemas import MARKET_SCHEMAS
 from undertow.lake.reader import Lake
-from undertow.lake.schemas import BOOK, BOOK_AUDITS, COVERAGE, GAPS, TRADES
+from undertow.lake.schemas import SCHEMA_VERSION
 from undertow.market.time import MILLISECOND_NS
 
 __all__ = ["Finding", "audit", "late_rows"]
 
 Integers = NDArray[np.int64]
 
-_SCHEMAS = {
-    "aggtrades": TRADES,
-    "trades": TRADES,
-    "book_depth": BOOK,
-    "l2": BOOK,
-    "gaps": GAPS,
-    "coverage": COVERAGE,
-    "book_audits": BOOK_AUDITS,
-    **MARKET_SCHEMAS,
-}
 _FLOWS = ("aggtrades", "trades")
 _NAMED_IDS = 5
 
@@ -87,8 +76,15 @@ def _series(lake: Lake) -> Iterator[tuple[str, str, str]]:
 
 
 def _audit_hour(root: Path, key: HourKey) -> Iterator[Finding]:
-    data, manifest = key.folder(root) / DATA, read_manifest(key.folder(root) / MANIFEST)
+    data = key.folder(root) / DATA
+    try:
+        manifest = read_manifest(key.folder(root) / MANIFEST)
+    except LakeError as error:
+        yield Finding(key.folder(root) / MANIFEST, str(error).partition(": ")[2])
+        return
     if not data.exists():
+        if manifest is not None:
+            yield Finding(data, "is missing, but its manifest is there")
         return  # still open
     if manifest is None:
         yield Finding(data, "has no manifest: the seal was cut off; sealing again repairs it")
@@ -100,11 +96,22 @@ def _audit_hour(root: Path, key: HourKey) -> Iterator[Finding]:
     except LakeError as error:
         yield Finding(data, str(error))
         return
-    schema = _SCHEMAS.get(key.table)
-    if schema is not None and not rows.schema.equals(schema, check_metadata=False):
+    schema = SCHEMAS.get(key.table)
+    if schema is not None and not _fits(rows.schema, schema):
         yield Finding(data, "has other columns than this version writes")
         return
     yield from _audit_rows(data, key, rows)
+
+
+def _fits(stored: pa.Schema, current: pa.Schema) -> bool:
+    """Whether stored columns are those of this version, or of an older one that had fewer."""
+    if stored.equals(current, check_metadata=False):
+        return True
+    version = (stored.metadata or {}).get(b"schema_version", b"").decode()
+    is_older = is_known_version(version) and version != SCHEMA_VERSION
+    return is_older and all(
+        name in current.names and current.field(name).equals(stored.field(name)) for name in stored.names
+    )
 
 
 def _audit_rows(data: Path, key: HourKey, rows: pa.Table) -> Iterator[Finding]:

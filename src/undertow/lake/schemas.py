@@ -10,6 +10,7 @@ from undertow.market.instruments import Instrument
 __all__ = [
     "BOOK",
     "BOOK_AUDITS",
+    "BOOK_CHANGES",
     "COVERAGE",
     "GAPS",
     "SCHEMA_VERSION",
@@ -21,7 +22,7 @@ __all__ = [
     "parquet_options",
 ]
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 
 TRADES = pa.schema(
     [
@@ -37,13 +38,21 @@ TRADES = pa.schema(
         ("is_late", pa.bool_()),
         ("event_remainder_ns", pa.int64()),
         ("source", pa.string()),
+        ("normal_quantity", pa.float64()),
     ]
 )
-"""Event time [ns] = `timestamp` · 10⁶ + `event_remainder_ns`, which is 0 where a venue counts in ms."""
+"""Event time [ns] = `timestamp` · 10⁶ + `event_remainder_ns`, which is 0 where a venue counts in ms.
+
+`normal_quantity` is the part of `quantity` that was no retail price improvement (`nq`).
+"""
 
 _SIDE = pa.list_(pa.field("element", pa.list_(pa.field("element", pa.float64()))))  # as Parquet names them
 _DERIVED = [f"{side}_vol_{depth}" for depth in (5, 10, 20) for side in ("bid", "ask")]
 _DERIVED += [f"imbalance_{depth}" for depth in (5, 10, 20)] + ["spread", "mid_price", "weighted_mid"]
+
+BOOK_CHANGES = ("added_bids", "removed_bids", "added_asks", "removed_asks")
+BOOK_CHANGES += tuple(f"ofi_level_{level}" for level in range(2, 11))
+"""Whole lots, null where an older file does not tell; meaning as in `BookColumns`."""
 
 BOOK = pa.schema(
     [
@@ -63,6 +72,7 @@ BOOK = pa.schema(
         ("received_ns", pa.int64()),
         ("trusted_bid", pa.float64()),
         ("trusted_ask", pa.float64()),
+        *((name, pa.int64()) for name in BOOK_CHANGES),
     ]
 )
 """Accumulators are whole ticks and lots: ∫ spread dt in ticks·µs, order-flow imbalance in lots.
@@ -134,7 +144,7 @@ UNIQUE_KEYS = {
 """What tells one row from another where it is not `timestamp` alone."""
 
 
-_REPEATING = frozenset({"price", "quantity", "bids", "asks", "spread", "mid_price"})
+_REPEATING = frozenset({"price", "quantity", "normal_quantity", "bids", "asks", "spread", "mid_price"})
 
 
 def instrument_metadata(instrument: Instrument) -> dict[str, str]:

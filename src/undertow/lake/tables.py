@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from undertow.lake.schemas import BOOK, GAPS, TRADES, instrument_metadata
+from undertow.lake.schemas import BOOK, BOOK_CHANGES, GAPS, TRADES, instrument_metadata
 from undertow.market.columns import ORDER_TYPES, TRADE_SOURCES, BookColumns, TradeColumns
 from undertow.market.events import Gap
 from undertow.market.instruments import Instrument, Scale
@@ -53,6 +53,20 @@ def _codes(table: pa.Table, name: str, words: tuple[str, ...]) -> NDArray[np.uin
     return codes
 
 
+def _floats_or_null(counts: Integers, scale: Scale) -> pa.Array:
+    """Values of whole steps; null where the count is -1."""
+    return pa.array(scale.to_floats(counts), mask=counts < 0)
+
+
+def _counts_or_absent(table: pa.Table, name: str, scale: Scale) -> Integers:
+    """Inverse of `_floats_or_null`; -1 where an older file has no such column."""
+    if name not in table.column_names:
+        return np.full(table.num_rows, -1, np.int64)
+    values = table[name]
+    counts = scale.to_counts(pc.fill_null(values, 0.0).to_numpy())
+    return np.where(values.is_null().to_numpy(), -1, counts)
+
+
 def trades_to_arrow(instrument: Instrument, trades: TradeColumns) -> pa.Table:
     """Rows of `aggtrades` or `trades`."""
     columns = [
@@ -68,6 +82,7 @@ def trades_to_arrow(instrument: Instrument, trades: TradeColumns) -> pa.Table:
         trades.is_late,
         trades.event_ns % MILLISECOND_NS,
         _words(trades.source, TRADE_SOURCES),
+        _floats_or_null(trades.normal_lots, instrument.quantity),
     ]
     return described_table(columns, TRADES, instrument)
 
@@ -86,6 +101,7 @@ def arrow_to_trades(instrument: Instrument, table: pa.Table) -> TradeColumns:
         order_type=_codes(table, "order_type", ORDER_TYPES),
         is_late=table["is_late"].to_numpy(),
         source=_codes(table, "source", TRADE_SOURCES),
+        normal_lots=_counts_or_absent(table, "normal_quantity", instrument.quantity),
     )
 
 
@@ -157,6 +173,7 @@ def book_to_arrow(instrument: Instrument, book: BookColumns) -> pa.Table:
         book.receive_ns,
         price.to_floats(book.trusted_bid_ticks),
         price.to_floats(book.trusted_ask_ticks),
+        *(pa.array(getattr(book, name), mask=book.added_bids < 0) for name in BOOK_CHANGES),
     ]
     return described_table(columns, BOOK, instrument)
 
@@ -188,7 +205,17 @@ def arrow_to_book(instrument: Instrument, table: pa.Table) -> BookColumns:
         ofi_10=_integers(table, "ofi_10"),
         update_count=_integers(table, "update_count"),
         late_update_count=_integers(table, "late_update_count"),
+        **{name: _changes(table, name) for name in BOOK_CHANGES},
     )
+
+
+def _changes(table: pa.Table, name: str) -> Integers:
+    """One of BOOK_CHANGES; where an older file has none, -1, and 0 for order-flow imbalances."""
+    absent = 0 if name.startswith("ofi") else -1
+    if name not in table.column_names:
+        return np.full(table.num_rows, absent, np.int64)
+    values: Integers = pc.fill_null(table[name], absent).to_numpy()
+    return np.ascontiguousarray(values)
 
 
 def _trusted(instrument: Instrument, table: pa.Table, name: str) -> Integers:

@@ -1,6 +1,7 @@
 """Writing one symbol's tables: small parts while an hour is open, one file when it is sealed."""
 
 import fcntl
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+import structlog
 
 from undertow import __version__
 from undertow.errors import InUseError, LakeError
+from undertow.lake.compaction import compact
 from undertow.lake.files import (
     Manifest,
+    is_newer,
     join,
     merge,
     read_manifest,
@@ -28,10 +32,20 @@ from undertow.market.time import HOUR_NS, MILLISECOND_NS
 
 __all__ = ["LakeWriter"]
 
+log = structlog.get_logger(__name__)
+
 _BUFFERED_ROWS = 200_000
 _SMALL_TABLES, _SMALL_ROWS = 32, 512
 """So many tables of fewer rows are put together: each takes far more memory than its rows."""
 _HOUR_MS = HOUR_NS // MILLISECOND_NS
+_FLOWS = frozenset({"aggtrades", "trades"})
+_MARKET_CLOCKS = _FLOWS | {"book_depth", "l2"}
+"""Tables whose newest row says how far the market has come: the fold has looked at their times."""
+_LIVE_TABLES = _FLOWS | {"mark_price", "open_interest", "liquidations", "klines", "book_ticker", "depth20"}
+"""Tables of what happens now; settled funding rates and listings are rightly about other times."""
+_FAR_HOURS = 48
+"""The exchange's REST gives trades of two days, so what is that far off may still be true."""
+_DAMAGED = f"{MANIFEST}.damaged"
 
 
 class LakeWriter:
@@ -50,15 +64,29 @@ class LakeWriter:
         self._parts: dict[HourKey, list[int]] = {}
         self._newest_part: dict[HourKey, int] = {}
         """Kept when an hour is sealed: a number used again would look older than a mark that it follows."""
+        self._saved_part: dict[HourKey, int] = {}
+        """The newest part that a saved checkpoint knows."""
+        self.refused: Counter[str] = Counter()
+        """Rows by table that were not taken because their time cannot be true."""
+        self._market_hour = -1
         for key in self._all_hours():
             self._take_up(key)
+            if key.table in _MARKET_CLOCKS:
+                self._market_hour = max(self._market_hour, key.hour_ns // HOUR_NS)
 
-    def append(self, table: str, rows: pa.Table, timeframe: str = "") -> None:
-        """Add rows, each to the hour of its `timestamp`."""
+    def append(self, table: str, rows: pa.Table, timeframe: str = "", *, is_history: bool = False) -> None:
+        """Add rows, each to the hour of its `timestamp`.
+
+        Live rows whose time cannot be true are left out, see `plausible`; `is_history`: they are rightly old.
+        """
+        if not is_history:
+            rows = self.plausible(table, rows)
         if not rows.num_rows:
             return
         hours = rows["timestamp"].to_numpy() // _HOUR_MS
         touched = np.unique(hours).tolist()
+        if table in _MARKET_CLOCKS:
+            self._market_hour = max(self._market_hour, touched[-1])
         for hour in touched:
             key = HourKey(self.venue, table, self.symbol, timeframe, hour * HOUR_NS)
             inside = rows if len(touched) == 1 else rows.filter(pa.array(hours == hour))
@@ -68,6 +96,42 @@ class LakeWriter:
         self._buffered_rows += rows.num_rows
         if self._buffered_rows > _BUFFERED_ROWS:
             self.flush()
+
+    def plausible(self, table: str, rows: pa.Table) -> pa.Table:
+        """Live rows without those more than two days before, or after, both their receipt and the market.
+
+        How far the market has come is told by trades and book samples; before the first, every time is taken.
+        Rows left out are counted in `refused` and named in the log; the journal has them.
+        """
+        if table not in _LIVE_TABLES or not rows.num_rows or "received_ns" not in rows.column_names:
+            return rows
+        hours = rows["timestamp"].to_numpy() // _HOUR_MS
+        received = rows["received_ns"].to_numpy() // HOUR_NS
+        market = np.full(len(hours), self._market_hour)
+        if table in _FLOWS:
+            market = np.maximum.accumulate(np.concatenate([[self._market_hour], hours]))[:-1]
+        before = (hours < received - _FAR_HOURS) & (hours < market - _FAR_HOURS)
+        after = (hours > received + _FAR_HOURS) & (hours > market + _FAR_HOURS)
+        wrong = (market >= 0) & (before | after)
+        if not wrong.any():
+            return rows
+        if "source" in rows.column_names:
+            wrong &= np.array(rows["source"].to_pylist()) == "stream"
+        self._note_refused(table, rows.filter(pa.array(wrong)))
+        return rows.filter(pa.array(~wrong))
+
+    def _note_refused(self, table: str, rows: pa.Table) -> None:
+        if not rows.num_rows:
+            return
+        self.refused[table] += rows.num_rows
+        log.warning(
+            "rows_of_impossible_time",
+            venue=self.venue,
+            symbol=self.symbol,
+            table=table,
+            rows=rows.num_rows,
+            first_timestamp=rows["timestamp"][0].as_py(),
+        )
 
     def flush(self) -> None:
         """Write everything appended so far as parts of their hours."""
@@ -100,28 +164,67 @@ class LakeWriter:
     def _seal_hour(self, key: HourKey, extra: dict[str, Any]) -> None:
         folder = self._folder(key)
         data = folder / DATA
+        manifest = read_manifest(
+            folder / MANIFEST
+        )  # refuses what it does not know before anything is written
         before = [read_table(data)] if data.exists() else []
         if before:
             self._flush_hour(key)  # parts tell the next writer that this hour was being sealed again
         parts = [read_table(path) for path in part_files(folder)] + self._buffers.get(key, [])
         rows = merge(key.table, [*before, *parts])
-        manifest = read_manifest(folder / MANIFEST)
         if not before or not rows.equals(before[0], check_metadata=True):
             write_table(data, rows)
-        described = _describe(rows, data, manifest, extra)
-        if described != manifest:
+        self._write_manifest(folder, rows, manifest, extra)
+        for path in part_files(folder):
+            path.unlink()
+        self._parts.pop(key, None)
+        self._saved_part.pop(key, None)
+        self._forget_buffer(key)
+
+    def _write_manifest(
+        self, folder: Path, rows: pa.Table, before: Manifest | None, extra: dict[str, Any]
+    ) -> None:
+        described = _describe(rows, folder / DATA, before, extra)
+        if described != before:
             replace_file(folder / MANIFEST, lambda file: file.write(msgspec.json.encode(described)))
+
+    def replace(self, key: HourKey, rows: pa.Table, extra: Mapping[str, Any] | None = None) -> None:
+        """Make `rows` all that an hour holds, sealed; none: the hour goes. What it held before is gone.
+
+        A manifest that cannot be read is kept beside the new one, as `_manifest.json.damaged`. Killed in
+        between, the hour holds old or new rows, and a second call makes it whole. Raises LakeError where
+        a newer version wrote it, or the disk refuses.
+        """
+        folder = self._folder(key)
+        before = _readable_manifest(folder / MANIFEST)
+        rows = merge(key.table, [rows]) if rows.num_rows else rows
+        if rows.num_rows:
+            write_table(folder / DATA, rows)
+            self._write_manifest(folder, rows, before, dict(extra or {}))
+        else:
+            for name in (DATA, MANIFEST):
+                (folder / name).unlink(missing_ok=True)
         for path in part_files(folder):
             path.unlink()
         self._parts.pop(key, None)
         self._forget_buffer(key)
 
+    def open_hours(self) -> list[HourKey]:
+        """Hours that have parts, oldest first."""
+        return sorted(key for key, numbers in self._parts.items() if numbers)
+
     def checkpoint(self) -> dict[str, int]:
-        """The newest part of each open hour; call after `flush`."""
+        """The newest part of each open hour; call after `flush`, and save it before the next call.
+
+        Parts that the call before this one named are put together once there are many.
+        """
+        for key, numbers in self._parts.items():
+            self._parts[key] = compact(self._folder(key), key.table, numbers, self._saved_part.get(key, 0))
+        self._saved_part = {
+            key: self._newest_part.get(key) or max(numbers) for key, numbers in self._parts.items() if numbers
+        }
         return {
-            str(self._folder(key).relative_to(self.root)): self._newest_part.get(key) or max(numbers)
-            for key, numbers in self._parts.items()
-            if numbers
+            str(self._folder(key).relative_to(self.root)): newest for key, newest in self._saved_part.items()
         }
 
     def discard_parts_after(self, mark: Mapping[str, int]) -> None:
@@ -134,6 +237,7 @@ class LakeWriter:
             for number in [n for n in numbers if n > newest]:
                 (folder / part_name(number)).unlink()
             self._parts[key] = [n for n in numbers if n <= newest]
+            self._saved_part[key] = newest
             if not self._parts[key] and not _is_half_sealed(folder):
                 del self._parts[key]
 
@@ -211,6 +315,17 @@ def _describe(rows: pa.Table, data: Path, before: Manifest | None, extra: dict[s
         version=version,
         extra={**(before.extra if before else {}), **extra},
     )
+
+
+def _readable_manifest(path: Path) -> Manifest | None:
+    """As `read_manifest`, but a damaged one is moved out of the way; one of a newer version is refused."""
+    try:
+        return read_manifest(path)
+    except LakeError:
+        if is_newer(path):
+            raise
+        path.replace(path.with_name(_DAMAGED))
+        return None
 
 
 def _take_lock(path: Path) -> Any:

@@ -55,6 +55,8 @@ class EventBatch:
     is_buyer_maker: NDArray[np.bool_]
     order_type: NDArray[np.uint8]
     """Index into ORDER_TYPES."""
+    normal_lots: Integers
+    """Trade: quantity without what filled orders of retail price improvement (`nq`)."""
     bid_start: Integers
     """Where the row's bid levels begin in `level_ticks` and `level_lots`."""
     bid_count: Integers

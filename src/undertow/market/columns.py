@@ -49,6 +49,8 @@ class TradeColumns(_Columns):
     """(n,) bool; true = arrived after its bar had been closed; left out of the fold."""
     source: Codes
     """(n,) uint8 index into TRADE_SOURCES; `receive_ns` is when that source delivered it."""
+    normal_lots: Integers
+    """Quantity without what filled orders of retail price improvement; -1 where it was not told."""
 
     def __len__(self) -> int:
         """Number of trades."""
@@ -88,6 +90,26 @@ class BookColumns(_Columns):
     update_count: Integers
     late_update_count: Integers
     """Updates whose event time lay before a sample already taken; they count at the earliest open instant."""
+    added_bids: Integers
+    """Σ of what updates since the sample before added to quantities at or above the tenth best bid [lots].
+
+    The tenth best before each update; where there are fewer, every bid counts. The venue nets the changes of
+    one price within one update. -1 in samples of older files, which do not tell, as in the three below.
+    """
+    removed_bids: Integers
+    """The same of what was taken away, by trades and by cancelling."""
+    added_asks: Integers
+    removed_asks: Integers
+    ofi_level_2: Integers
+    """Order-flow imbalance at the second level alone [lots], and so on; 0 where an older file has none."""
+    ofi_level_3: Integers
+    ofi_level_4: Integers
+    ofi_level_5: Integers
+    ofi_level_6: Integers
+    ofi_level_7: Integers
+    ofi_level_8: Integers
+    ofi_level_9: Integers
+    ofi_level_10: Integers
 
     def __len__(self) -> int:
         """Number of samples."""

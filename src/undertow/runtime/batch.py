@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from undertow.errors import InputError
 from undertow.features.catalogue import FEATURES
-from undertow.features.engine import FeatureBlock, FeatureEngine
+from undertow.features.engine import FeatureBlock, FeatureEngine, lineage
 from undertow.frames.column_set import book_columns, empty_trades, join, shallow
 from undertow.frames.frame_fold import FrameFold
 from undertow.frames.frames import BOOK_LEVELS
@@ -102,7 +102,7 @@ def write_features(history: StoredHistory, lengths_ns: tuple[int, ...], on_hour:
                     writer.append("features", to_arrow(instrument, block), timeframe=name)
                     rows[name] += len(block)
                     on_hour(datetime.fromtimestamp(int(block.open_ns[-1]) / 1e9, UTC))
-        writer.seal(None, extra={"closed_ns": history.closed_ns})
+        writer.seal(None, extra={"closed_ns": history.closed_ns, "lineage": {"features": lineage(FEATURES)}})
     finally:
         writer.close()
     return rows

@@ -28,7 +28,7 @@ from undertow.market.events import (
 )
 from undertow.market.instruments import Instrument
 from undertow.market.time import MILLISECOND_NS, MINUTE_NS
-from undertow.venues.binance.mapper import Mapped
+from undertow.venues.mapped import Mapped
 
 __all__ = ["market_tables"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from undertow.errors import VenueError
 from undertow.features.catalogue import FEATURES
-from undertow.features.engine import FeatureBlock, FeatureEngine
+from undertow.features.engine import FeatureBlock, FeatureEngine, lineage
 from undertow.frames.book_audit import BookAudit
 from undertow.frames.sampler import Sampled, Sampler, SamplerSettings
 from undertow.lake.tables import book_to_arrow, gaps_to_arrow, trades_to_arrow
@@ -23,9 +23,9 @@ from undertow.runtime.feature_rows import timeframe_name, to_arrow
 from undertow.runtime.late import amend_late_counts
 from undertow.runtime.ledger import Ledger, audits_to_arrow
 from undertow.runtime.market_rows import market_tables
-from undertow.venues.binance.frame_row import Reason
-from undertow.venues.binance.mapper import BinanceMapper, Mapped, Rejection
+from undertow.venues.binance.mapper import BinanceMapper
 from undertow.venues.binance.rest_trades import REPAIR_STREAM, parse_aggregate_trades
+from undertow.venues.mapped import Mapped, Reason, Rejection
 
 __all__ = ["Counts", "Pipeline"]
 
@@ -211,8 +211,12 @@ class Pipeline:
         self._write_proofs([])
 
     def provenance(self) -> dict[str, Any]:
-        """What a batch run needs to know of this one: how far bars are complete, and the settings."""
-        return {"closed_ns": self.sampler.closed_ns, "settings": msgspec.to_builtins(self.settings)}
+        """What others need to know of this one: how far bars are complete, settings, what features mean."""
+        return {
+            "closed_ns": self.sampler.closed_ns,
+            "settings": msgspec.to_builtins(self.settings),
+            "lineage": {"features": lineage(FEATURES)},
+        }
 
     def to_arrays(self) -> Arrays:
         """Everything carried, as arrays; `restore` takes it back."""

@@ -21,7 +21,7 @@ from undertow.runtime.disk_guard import DiskGuard
 from undertow.runtime.pipeline import OnBars, Pipeline
 from undertow.runtime.symbol_fold import SymbolFold
 from undertow.runtime.track import NOTHING_RECORDED, RecorderStatus
-from undertow.venues.binance.frame_row import Reason
+from undertow.venues.mapped import Reason
 
 __all__ = ["SymbolRecorder"]
 

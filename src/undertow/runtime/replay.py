@@ -14,9 +14,9 @@ from undertow.market.batch import EventKind
 from undertow.market.instruments import Instrument
 from undertow.market.time import HOUR_NS, SECOND_NS, to_nanoseconds
 from undertow.runtime.pipeline import OnBars, Pipeline
-from undertow.venues.binance.frame_row import Reason
 from undertow.venues.binance.instruments import known_instrument
 from undertow.venues.binance.mapper import BinanceMapper
+from undertow.venues.mapped import Reason
 
 __all__ = ["Recording", "Replayed", "inspect", "replay"]
 

@@ -18,6 +18,7 @@ from undertow.runtime.pipeline import OnBars, Pipeline
 
 __all__ = ["SymbolFold"]
 
+_STATE_VERSION = 3
 _CHUNK_BYTES = 1 << 20
 """Of journal lines folded at once on opening: more would only take memory."""
 
@@ -31,6 +32,8 @@ class _Checkpoint(msgspec.Struct, frozen=True):
     settings: SamplerSettings
     lineage: str
     """Of the features: the state of another formula means nothing to this one."""
+    version: int = 1
+    """Of what is carried: raised whenever that changes."""
 
 
 class SymbolFold:
@@ -97,6 +100,7 @@ class SymbolFold:
             self.instrument,
             self._settings,
             lineage(FEATURES),
+            _STATE_VERSION,
         )
         arrays = self.pipeline.to_arrays()
         arrays["checkpoint"] = np.frombuffer(msgspec.json.encode(checkpoint), np.uint8)
@@ -131,9 +135,10 @@ class SymbolFold:
         with np.load(self._path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         checkpoint = msgspec.json.decode(arrays.pop("checkpoint").tobytes(), type=_Checkpoint)
-        if (checkpoint.settings, checkpoint.lineage) != (self._settings, lineage(FEATURES)):
+        ours = (self._settings, lineage(FEATURES), _STATE_VERSION)
+        if (checkpoint.settings, checkpoint.lineage, checkpoint.version) != ours:
             raise LakeError(
-                f"{self._path}: was written with other settings or other features; "
+                f"{self._path}: was written with other settings, other features or another version; "
                 "use another lake, or delete this file to fold the journal again from its start"
             )
         self._lake.discard_parts_after(checkpoint.parts)

@@ -13,8 +13,8 @@ from undertow.market.batch import EventKind
 from undertow.market.columns import ORDER_TYPES
 from undertow.market.events import FundingRate, Kline, Liquidation, MarkPrice, OpenInterest
 from undertow.market.instruments import Instrument
-from undertow.venues.binance.frame_row import Reason
-from undertow.venues.binance.mapper import BinanceMapper, Mapped
+from undertow.venues.binance.mapper import BinanceMapper
+from undertow.venues.mapped import Mapped, Reason
 
 USDM = Instrument("binance-usdm", "BTCUSDT", "0.10", "0.001")
 RECEIVED = 1723161255030314667
@@ -107,6 +107,19 @@ def test_trade_aggregate_and_quote() -> None:
     assert (aggregate.trade_id[0], aggregate.first_id[0], aggregate.last_id[0]) == (5, 100, 105)
     quote = one('{"u":400,"s":"BTCUSDT","b":"25.35","B":"31.21","a":"25.36","A":"40.66"}', SPOT).batch
     assert (quote.kind[0], quote.last_id[0], quote.event_ns[0]) == (EventKind.BEST_QUOTE, 400, 0)
+
+
+@pytest.mark.scenario("T8", "a quantity partly filled by retail price improvement: both quantities are read")
+def test_the_normal_quantity() -> None:
+    line = (
+        '{"e":"aggTrade","E":2,"s":"BTCUSDT","a":5,"p":"0.1","q":"100",%s"f":100,"l":105,"T":1723161256321,'
+        '"m":false,"st":1}'
+    )
+    partly, none, untold = (one(line % told).batch for told in ('"nq":"99.5",', '"nq":"0",', ""))
+    assert [batch.quantity_lots.tolist() for batch in (partly, none, untold)] == [[100_000]] * 3
+    assert [batch.normal_lots.tolist() for batch in (partly, none, untold)] == [[99_500], [0], [-1]]
+    changed = one(line % '"nq":99.5,').batch
+    assert (changed.quantity_lots.tolist(), changed.normal_lots.tolist()) == ([100_000], [-1])
 
 
 def test_receive_time_in_microseconds() -> None:

@@ -16,6 +16,12 @@ def test_rows_are_exact_and_say_where_they_came_from() -> None:
     assert (trades.source[0], trades.is_late[0], trades.is_buyer_maker[0]) == (1, True, True)
 
 
+def test_the_normal_quantity_where_it_is_told() -> None:
+    rows = [ROW, ROW.replace('"nq":"0.006"', '"nq":"0.004"'), ROW.replace('"nq":"0.006",', "")]
+    trades = parse_aggregate_trades(f"[{','.join(rows)}]".encode(), INSTRUMENT, 77)
+    assert trades.normal_lots.tolist() == [6, 4, -1]
+
+
 @pytest.mark.parametrize("body", [b"{}", b"[1]", b"<html>", b'[{"a":1}]'])
 def test_what_is_no_answer_is_refused(body: bytes) -> None:
     with pytest.raises(VenueError, match="not an answer"):

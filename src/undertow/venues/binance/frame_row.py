@@ -4,20 +4,18 @@ A frame's fields come in any order, so the scanner first puts each into a slot o
 frame is complete, `classify` tells what it is and `write_row` copies it into the columns of EventBatch.
 """
 
-from enum import IntEnum
-
 import numpy as np
 from numpy.typing import NDArray
 
 from undertow.compiled import kernel
 from undertow.market.batch import EventKind
+from undertow.venues.mapped import Reason
 
 __all__ = [
     "DECIMAL_SLOTS",
     "INTEGER_SLOTS",
     "PARTIAL",
     "SCRATCH",
-    "Reason",
     "classify",
     "nanoseconds",
     "write_row",
@@ -27,27 +25,14 @@ Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
 
 
-class Reason(IntEnum):
-    """Why a line was rejected, or what is odd about it."""
-
-    FINE = 0
-    NO_RECEIVE_TIME = 1
-    NOT_JSON = 2
-    OFF_STEP = 3
-    MISSING_FIELD = 4
-    OTHER_SYMBOL = 5
-    OTHER_VENUE = 6
-    UNKNOWN_FIELD = 7
-    """Accepted; carries a field that we do not know."""
-
-
 # Slots of the scratch row that one frame is read into.
 TYPE, EVENT_MS, TRANSACTION_MS, FIRST, LAST, PREVIOUS = 0, 1, 2, 3, 4, 5
 TRADE, AGGREGATE, FIRST_TRADE, LAST_TRADE, PRICE, QUANTITY = 6, 7, 8, 9, 10, 11
 MAKER, ORDER_TYPE, BID_PRICE, BID_QUANTITY, ASK_PRICE, ASK_QUANTITY = 12, 13, 14, 15, 16, 17
 BID_START, BID_COUNT, ASK_START, ASK_COUNT = 18, 19, 20, 21
 SNAPSHOT_ID, UNKNOWN, WRAPPED, SYMBOL, CURSOR = 22, 23, 24, 25, 26
-SCRATCH = 27
+NORMAL = 27
+SCRATCH = 28
 """Length of the scratch row."""
 ABSENT = -(2**62)
 PARTIAL = 2
@@ -156,6 +141,7 @@ def write_row(row: int, kind: int, slots: Integers, integers: Integers, codes: B
     integers[row, 4] = slots[PREVIOUS] if slots[PREVIOUS] != ABSENT else -1
     integers[row, 6] = slots[PRICE] if slots[PRICE] >= 0 else -1
     integers[row, 7] = slots[QUANTITY] if slots[QUANTITY] >= 0 else -1
+    integers[row, 12] = slots[NORMAL] if slots[NORMAL] >= 0 else -1
     for i in range(4):
         value = slots[BID_START + i]
         integers[row, 8 + i] = value if value >= 0 else 0

@@ -1,7 +1,5 @@
 """Raw Binance frames into the vocabulary. Pure: bytes in, columns and events out."""
 
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import msgspec
@@ -9,16 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.market.batch import EventBatch, EventKind
-from undertow.market.events import MarketEvent
 from undertow.market.instruments import Instrument
 from undertow.market.time import to_nanoseconds
 from undertow.venues.binance import messages
 from undertow.venues.binance.drift import fault_of, type_of, unknown_parts
-from undertow.venues.binance.frame_row import SCRATCH, Reason
+from undertow.venues.binance.frame_row import SCRATCH
 from undertow.venues.binance.rare_events import POLLED, event_of
 from undertow.venues.binance.scanner import scan_lines
+from undertow.venues.mapped import Mapped, Reason, Rejection
 
-__all__ = ["BinanceMapper", "Mapped", "Rejection"]
+__all__ = ["BinanceMapper"]
 
 _EXPLANATION = {
     Reason.NO_RECEIVE_TIME: "no receive time at the start of the line",
@@ -37,32 +35,6 @@ _COIN_MARGINED = 2
 _SHORTEST_LEVEL = len('["1","1"]')
 
 _DISCONNECT_STREAMS = {"public": 1, "market": 2, "all": 3}
-
-
-class Rejection(msgspec.Struct, frozen=True):
-    """A line that is no usable frame. `line` counts from 0 within the block."""
-
-    line: int
-    reason: Reason
-    message: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """What a block of lines turned out to hold."""
-
-    batch: EventBatch
-    others: list[MarketEvent] = field(default_factory=list)
-    """Mark prices, liquidations, klines and what was polled, in order."""
-    rejections: list[Rejection] = field(default_factory=list)
-    unknown_types: Counter[str] = field(default_factory=Counter)
-    unknown_fields: Counter[str] = field(default_factory=Counter)
-    """`type.field`, or `trade.X=VALUE`, → how often."""
-    field_faults: Counter[str] = field(default_factory=Counter)
-    """What a rejected frame lacks or has of another type → how often."""
-    filtered: Counter[str] = field(default_factory=Counter)
-    """Rows of another market in a stream of all symbols → how often."""
 
 
 class BinanceMapper:
@@ -84,7 +56,7 @@ class BinanceMapper:
         """Decode a block of complete journal lines."""
         lines = data.count(b"\n") + (not data.endswith(b"\n"))
         capacity = len(data) // _SHORTEST_LEVEL + 1
-        integers = np.empty((lines, 12), np.int64)
+        integers = np.empty((lines, 13), np.int64)
         codes = np.zeros((lines, 3), np.uint8)
         bounds = np.empty((lines, 2), np.int64)
         reasons = np.empty(lines, np.uint8)
@@ -255,6 +227,7 @@ def _batch(
         quantity_lots=columns[7],
         is_buyer_maker=codes[:, 1] == 1,
         order_type=codes[:, 2].copy(),
+        normal_lots=columns[12],
         bid_start=columns[8],
         bid_count=columns[9],
         ask_start=columns[10],

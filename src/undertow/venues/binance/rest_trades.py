@@ -27,6 +27,7 @@ class _Row(msgspec.Struct, frozen=True):
     l: int  # noqa: E741 - the wire's name
     T: int
     m: bool
+    nq: str | None = None
 
 
 _decoder = msgspec.json.Decoder(list[_Row])
@@ -53,11 +54,20 @@ def parse_aggregate_trades(body: bytes, instrument: Instrument, receive_ns: int)
         order_type=np.zeros(len(rows), np.uint8),
         is_late=np.ones(len(rows), np.bool_),
         source=np.full(len(rows), TRADE_SOURCES.index("rest"), np.uint8),
+        normal_lots=_normal_lots(rows, instrument),
     )
 
 
 def _integers(values: Sequence[int]) -> NDArray[np.int64]:
     return np.array(values, np.int64)
+
+
+def _normal_lots(rows: Sequence[_Row], instrument: Instrument) -> NDArray[np.int64]:
+    """-1 where a row does not tell it, as on spot."""
+    told = np.array([row.nq is not None for row in rows], bool)
+    lots = np.full(len(rows), -1, np.int64)
+    lots[told] = _counts([row.nq for row in rows if row.nq is not None], instrument.quantity, instrument)
+    return lots
 
 
 def _counts(texts: Sequence[str], scale: Scale, instrument: Instrument) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from undertow.venues.binance.frame_row import (
     DECIMAL_SLOTS,
     INTEGER_SLOTS,
     MAKER,
+    NORMAL,
     ORDER_TYPE,
     PARTIAL,
     PREVIOUS,
@@ -35,7 +36,6 @@ from undertow.venues.binance.frame_row import (
     TYPE_TRADE,
     UNKNOWN,
     WRAPPED,
-    Reason,
     classify,
     nanoseconds,
     write_row,
@@ -50,6 +50,7 @@ from undertow.venues.binance.json_scan import (
     skip_string,
     skip_value,
 )
+from undertow.venues.mapped import Reason
 
 __all__ = ["scan_lines"]
 
@@ -238,12 +239,11 @@ def _scan_word(
         if first == 0x70 and second == 0x75:  # pu
             slots[PREVIOUS], at = scan_integer(data, at, end)
             return at
-        known = (
-            (first == 0x6E and second == 0x71)  # nq
-            or (first == 0x73 and second == 0x74)  # st
-            or (first == 0x70 and second == 0x73)  # ps
-        )
-        if not known:
+        if first == 0x6E and second == 0x71 and at < end and data[at] == _QUOTE:  # nq
+            slots[NORMAL], at = scan_decimal(data, at, end, steps[2], steps[3])
+            return at
+        is_known = second == 0x74 if first == 0x73 else first == 0x70 and second == 0x73  # st, ps
+        if not is_known:
             slots[UNKNOWN] += 1
         return skip_value(data, at, end)
     if same(data, key_at, length, _LAST_UPDATE_ID):

@@ -45,6 +45,9 @@ class MemoryRecorder:
     def missing_trades(self) -> list[tuple[int, int]]:
         return []
 
+    def missing_singles(self) -> list[tuple[int, int]]:
+        return []
+
     def status(self) -> RecorderStatus:
         return RecorderStatus("none", None, 0, 0, 0, 0, 0, 0, 0, 0, 0, {})
 

@@ -73,13 +73,40 @@ def test_partial_answers(tmp_path: Path) -> None:
     assert from_rest(outcome).height == 5
 
 
-@scenario("T5", "single trades left out of the aggregates, whose ids stay consecutive: detected and recorded")
+@scenario(
+    "T5", "single trades left out of the aggregates, whose ids stay consecutive: detected, had from REST"
+)
 def test_single_trades_missing_from_aggregates(tmp_path: Path) -> None:
     outcome = play(Scenario([Fault(at_s=20.0, kind="partial_range", symbol="BTCUSDT", count=3)]), tmp_path)
     gaps = outcome.gaps("aggtrades singles")
     assert len(gaps) >= 1
     assert all(int(str(g["last_id"])) >= int(str(g["first_id"])) > 0 for g in gaps)
-    assert len(outcome.coverage("aggtrades singles", "gap")) == len(gaps)
+    wanted = [
+        identity
+        for gap in gaps
+        for identity in range(int(str(gap["first_id"])), int(str(gap["last_id"])) + 1)
+    ]
+    found = outcome.table("trades")
+    assert (
+        found["trade_id"].to_list()
+        == wanted
+        == outcome.server.exchange.publishers["BTCUSDT"].market.omitted_ids
+    )
+    assert set(found["source"]) == {"rest"}
+    assert bool((found["received_ns"] > found["timestamp"] * 10**6).all())
+    assert outcome.coverage("aggtrades singles", "gap") == []
+    assert len(outcome.coverage("aggtrades singles", "complete by id chain")) == len(gaps)
+    outcome.check_derivation()
+
+
+@scenario("T5", "single trades that REST no longer has: they stay a gap, and it is said")
+def test_single_trades_that_cannot_be_had(tmp_path: Path) -> None:
+    empty = Fault(at_s=0.0, kind="empty_answer", endpoint="trades", for_s=1000.0)
+    omitted = Fault(at_s=20.0, kind="partial_range", symbol="BTCUSDT", count=3)
+    outcome = play(Scenario([empty, omitted]), tmp_path)
+    assert len(outcome.coverage("aggtrades singles", "gap")) == len(outcome.gaps("aggtrades singles")) > 0
+    assert "are in no aggregate" in outcome.alarms
+    assert outcome.table("trades").is_empty()
     outcome.check_derivation()
 
 

@@ -78,6 +78,9 @@ class ListRecorder:
     def missing_trades(self) -> list[tuple[int, int]]:
         return []
 
+    def missing_singles(self) -> list[tuple[int, int]]:
+        return []
+
     def status(self) -> RecorderStatus:
         return RecorderStatus("synced", None, 0, 0, 0, 0, 0, 0, 0, 0, 0, {})
 

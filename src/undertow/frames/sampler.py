@@ -205,6 +205,10 @@ class Sampler:
         """Of trades had from elsewhere those that were missing; they are to be stored and not folded."""
         return trades.take(self._trackers[table].fill(trades.trade_id))
 
+    def repair_singles(self, trades: TradeColumns, table: str) -> TradeColumns:
+        """Of single trades had from elsewhere those that no aggregate of `table` told."""
+        return trades.take(self._trackers[table].fill_singles(trades.trade_id))
+
     def trusts(self, levels: int) -> bool:
         """Whether the best `levels` of each side lie in the price range of the newest snapshot or audit."""
         ticks, lots = np.zeros(levels, np.int64), np.zeros(levels, np.int64)
@@ -217,6 +221,10 @@ class Sampler:
     def missing(self, table: str) -> list[tuple[int, int]]:
         """Ranges of ids that a stream skipped and that have not come yet."""
         return list(self._trackers[table].missing)
+
+    def missing_singles(self, table: str) -> list[tuple[int, int]]:
+        """Ranges of ids of single trades that no aggregate told and that have not been had."""
+        return list(self._trackers[table].missing_singles)
 
     def open_gaps(self) -> list[Gap]:
         """Gaps that have not ended, as far as bars are closed."""

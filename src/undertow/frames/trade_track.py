@@ -31,6 +31,8 @@ class TradeTracker:
     duplicate_count: int = 0
     last_single_id: int = -1
     """Last single trade of the newest aggregate; -1 where the stream has no such chain."""
+    missing_singles: list[tuple[int, int]] = field(default_factory=list)
+    """Ranges of ids of single trades that no aggregate told."""
 
     def disconnect(self, closed_ns: int) -> None:
         """The connection that carries this stream was lost when bars were closed up to `closed_ns`."""
@@ -85,6 +87,7 @@ class TradeTracker:
             from_ns, closed_ns = int(previous_ns[row]), int(closed_before[row])
             counted_from = max(from_ns, closed_ns)
             missing = (int(previous_last[row]) + 1, int(singles[0][row]) - 1)
+            self.missing_singles.append(missing)
             to_ns = int(event_ns[row])
             gap = self._gap(from_ns, to_ns, missing, SINGLES, counted_from, max(to_ns, counted_from))
             gaps.append(msgspec.structs.replace(gap, stream=f"{self.stream} singles"))
@@ -95,6 +98,10 @@ class TradeTracker:
         return np.array(
             [any(a <= i <= b for a, b in self.missing) and self._fill(i) for i in ids.tolist()], bool
         )
+
+    def fill_singles(self, ids: Integers) -> NDArray[np.bool_]:
+        """Which of the ids of single trades, had from elsewhere, no aggregate told; they no longer lack."""
+        return np.array([_take(self.missing_singles, i) for i in ids.tolist()], bool)
 
     def _accept_ids(
         self, ids: Integers, event_ns: Integers, closed_before: Integers, fresh: NDArray[np.bool_]
@@ -137,11 +144,8 @@ class TradeTracker:
 
     def _fill(self, trade_id: int) -> bool:
         """Whether an id at or below the newest one was still missing; if so it no longer is."""
-        for i, (first, last) in enumerate(self.missing):
-            if first <= trade_id <= last:
-                rest = [(first, trade_id - 1), (trade_id + 1, last)]
-                self.missing[i : i + 1] = [r for r in rest if r[0] <= r[1]]
-                return True
+        if _take(self.missing, trade_id):
+            return True
         self.duplicate_count += 1
         return False
 
@@ -165,3 +169,13 @@ class TradeTracker:
             counted_from_ns=counted_from_ns,
             counted_to_ns=counted_to_ns,
         )
+
+
+def _take(ranges: list[tuple[int, int]], trade_id: int) -> bool:
+    """Whether the id was in one of the ranges, out of which it is cut."""
+    for i, (first, last) in enumerate(ranges):
+        if first <= trade_id <= last:
+            rest = [(first, trade_id - 1), (trade_id + 1, last)]
+            ranges[i : i + 1] = [r for r in rest if r[0] <= r[1]]
+            return True
+    return False

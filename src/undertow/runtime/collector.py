@@ -208,7 +208,10 @@ class Collector:
         """The market has ended: what can still be had is waited for, within a bound."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.finish_repairs_s):
-                while any(track.recorder.missing_trades() for track in self._tracks.values()):
+                while any(
+                    track.recorder.missing_trades() or track.recorder.missing_singles()
+                    for track in self._tracks.values()
+                ):
                     if self._repairer is None or self._repairer.has_given_up(self.tracks):
                         return
                     await asyncio.sleep(self.settings.process_every_s)

@@ -24,7 +24,12 @@ from undertow.runtime.late import amend_late_counts
 from undertow.runtime.ledger import Ledger, audits_to_arrow
 from undertow.runtime.market_rows import market_tables
 from undertow.venues.binance.mapper import BinanceMapper
-from undertow.venues.binance.rest_trades import REPAIR_STREAM, parse_aggregate_trades
+from undertow.venues.binance.rest_trades import (
+    REPAIR_STREAM,
+    SINGLES_STREAM,
+    parse_aggregate_trades,
+    parse_single_trades,
+)
 from undertow.venues.mapped import Mapped, Reason, Rejection
 
 __all__ = ["Counts", "Pipeline"]
@@ -90,17 +95,18 @@ class Pipeline:
 
     def fold(self, lines: bytes) -> list[Rejection]:
         """Fold complete journal lines, in arrival order; the lines among them that are no usable frames."""
-        if REPAIR_STREAM not in lines:
+        if REPAIR_STREAM not in lines and SINGLES_STREAM not in lines:
             return self._fold_frames(lines)
         # A repair is a fold of its own, so that any cut of the lines gives the same.
         rejections: list[Rejection] = []
         first, block = 0, []
         for number, line in enumerate(lines.splitlines(keepends=True)):
-            if REPAIR_STREAM not in line:
+            is_repair = REPAIR_STREAM in line
+            if not is_repair and SINGLES_STREAM not in line:
                 block.append(line)
                 continue
             rejections += _from_line(self._fold_frames(b"".join(block)), first)
-            self._repair(line)
+            self._repair(line) if is_repair else self._repair_singles(line)
             first, block = number + 1, []
         return rejections + _from_line(self._fold_frames(b"".join(block)), first)
 
@@ -118,6 +124,24 @@ class Pipeline:
         if len(trades):
             self._lake.append("aggtrades", trades_to_arrow(self.instrument, trades))
             self._ledger.note_repair("aggtrades", trades, self.sampler.missing("aggtrades"))
+            self._write_proofs([])
+        self.counts.repaired_trades += len(trades)
+
+    def _repair_singles(self, line: bytes) -> None:
+        """Store what REST gave of the single trades that no aggregate told."""
+        stamp, _, frame = line.partition(b" ")
+        body = frame[frame.index(SINGLES_STREAM) + len(SINGLES_STREAM) : frame.rindex(b"}")]
+        self.counts.frames += 1
+        try:
+            found = parse_single_trades(body, self.instrument, int(stamp))
+        except VenueError as error:
+            log.warning("repair_unusable", reason=str(error))
+            return
+        trades = self.sampler.repair_singles(found, "aggtrades")
+        if len(trades):
+            self._lake.append("trades", trades_to_arrow(self.instrument, trades))
+            missing = self.sampler.missing_singles("aggtrades")
+            self._ledger.note_repair("aggtrades singles", trades, missing)
             self._write_proofs([])
         self.counts.repaired_trades += len(trades)
 

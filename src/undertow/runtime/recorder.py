@@ -63,6 +63,7 @@ class SymbolRecorder:
         self._synced_s = self._journal_due_s = self._fold_due_s = clock()
         self._block: list[bytes] = []
         self._missing: tuple[tuple[int, int], ...] = ()
+        self._missing_singles: tuple[tuple[int, int], ...] = ()
         self._journal_trouble = self._fold_trouble = ""
         fold = SymbolFold(instrument, settings, lake)
         try:
@@ -148,6 +149,7 @@ class SymbolRecorder:
             self._rest(fold, f"{error}; the journal goes on, and the lake catches up from it")
         else:
             self._missing = tuple(fold.pipeline.sampler.missing("aggtrades"))
+            self._missing_singles = tuple(fold.pipeline.sampler.missing_singles("aggtrades"))
 
     def _low_disk(self, guard: DiskGuard) -> str:
         return (
@@ -158,7 +160,8 @@ class SymbolRecorder:
     def _rest(self, fold: SymbolFold, trouble: str) -> None:
         """Fold no more for now: only the journal is written."""
         fold.abandon()
-        self._fold, self._fold_trouble, self._missing = None, trouble, ()
+        self._fold, self._fold_trouble = None, trouble
+        self._missing = self._missing_singles = ()
         self._fold_due_s = self._clock() + self._retry_s
 
     def _resume(self) -> None:
@@ -205,6 +208,10 @@ class SymbolRecorder:
     def missing_trades(self) -> list[tuple[int, int]]:
         """Ranges of aggregate trade ids that were skipped and have not come."""
         return list(self._missing)
+
+    def missing_singles(self) -> list[tuple[int, int]]:
+        """Ranges of ids of single trades that no aggregate told and that have not been had."""
+        return list(self._missing_singles)
 
     def status(self) -> RecorderStatus:
         """How things stand, for people."""

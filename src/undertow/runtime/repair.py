@@ -29,6 +29,8 @@ class RepairSettings:
     """Most trades that the exchange gives at once."""
     attempts: int = 8
     """Without any progress, before a range is left as the gap that it is."""
+    single_attempts: int = 3
+    """For single trades, of which the exchange gives the newest thousand only."""
     pause_s: float = 2.0
     """After an attempt without progress; doubles each time."""
 
@@ -48,7 +50,8 @@ _NEVER = _Attempts()
 class TradeRepairer:
     """Asks for missing aggregate trades by id, oldest first, and records the answers as they came.
 
-    The exchange gives them for 48 hours on USD-M; what is older stays a gap until the archive has it.
+    The exchange gives them for 48 hours on USD-M; what is older stays a gap until the archive has it. Single
+    trades that no aggregate told are looked for among the newest: older ones take a key.
     """
 
     rest: BinanceRest
@@ -64,12 +67,21 @@ class TradeRepairer:
             for track in tracks():
                 for first, last in track.recorder.missing_trades():
                     await self._attend(track, first, last)
+                if missing := track.recorder.missing_singles():
+                    await self._attend_singles(track, missing[-1])
             await asyncio.sleep(self.settings.every_s)
 
     def has_given_up(self, tracks: Sequence[Track]) -> bool:
         """Whether every range that lacks has been asked for in vain."""
         left = [(track.symbol, last) for track in tracks for _, last in track.recorder.missing_trades()]
-        return all(self._attempts.get(key, _NEVER).count >= self.settings.attempts for key in left)
+        if any(self._attempts.get(key, _NEVER).count < self.settings.attempts for key in left):
+            return False
+        singles = [
+            (_singles_of(track), track.recorder.missing_singles()[-1][1])
+            for track in tracks
+            if track.recorder.missing_singles()
+        ]
+        return all(self._attempts.get(key, _NEVER).count > self.settings.single_attempts for key in singles)
 
     async def _attend(self, track: Track, first: int, last: int) -> None:
         """One page of a range, unless it has been given up or must wait."""
@@ -91,6 +103,30 @@ class TradeRepairer:
                 f"give them (it keeps 48 hours): they stay a gap until a backfill from the archive"
             )
 
+    async def _attend_singles(self, track: Track, newest: tuple[int, int]) -> None:
+        """Look for single trades among the newest, unless that has been done in vain or must wait."""
+        attempts = self._attempts.setdefault((_singles_of(track), newest[1]), _Attempts())
+        if attempts.count > self.settings.single_attempts or time.monotonic() < attempts.due_s:
+            return
+        attempts.count += 1
+        attempts.due_s = time.monotonic() + self.settings.pause_s
+        if attempts.count > self.settings.single_attempts:
+            self.counters["unrepaired_ranges"] += 1
+            self.alarm(
+                f"{track.symbol}: single trades {newest[0]} to {newest[1]} are in no aggregate, and not "
+                "among the newest that the exchange gives: a gap until a backfill from the archive"
+            )
+            return
+        try:
+            answer = await self.rest.recent_trades(track.symbol)
+        except RefusedError:
+            raise
+        except VenueError as error:
+            log.warning("repair_failed", symbol=track.symbol, first_id=newest[0], reason=str(error))
+            return
+        self.counters["repair_requests"] += 1
+        self.record(track, wrapped(track.symbol, "recentTrades", answer.body))
+
     async def _fetch(self, track: Track, first: int, count: int) -> int:
         """Trades had and recorded."""
         try:
@@ -105,3 +141,7 @@ class TradeRepairer:
             self.counters["repair_requests"] += 1
             self.record(track, wrapped(track.symbol, "aggTrades", answer.body))
         return rows
+
+
+def _singles_of(track: Track) -> str:
+    return f"{track.symbol} singles"

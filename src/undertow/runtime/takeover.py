@@ -95,6 +95,10 @@ class WaitingRecorder:
         """Ranges of ids that were skipped."""
         return [] if self._recorder is None else self._recorder.missing_trades()
 
+    def missing_singles(self) -> list[tuple[int, int]]:
+        """Ranges of ids of single trades that no aggregate told."""
+        return [] if self._recorder is None else self._recorder.missing_singles()
+
     def status(self) -> RecorderStatus:
         """How things stand, for people."""
         return NOTHING_RECORDED if self._recorder is None else self._recorder.status()

@@ -79,6 +79,9 @@ class Recorder(Protocol):
     def missing_trades(self) -> list[tuple[int, int]]:
         """Ranges of aggregate trade ids that were skipped and have not come; may be asked at any time."""
 
+    def missing_singles(self) -> list[tuple[int, int]]:
+        """Ranges of ids of single trades that no aggregate told; may be asked at any time."""
+
     def status(self) -> RecorderStatus:
         """How things stand, for people."""
 

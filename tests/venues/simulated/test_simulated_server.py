@@ -211,6 +211,12 @@ def test_the_past_is_served_over_rest_as_it_was_streamed() -> None:
         assert trades == [{key: item[key] for key in keys} for item in streamed[2:12]]
         latest = await at.get("/fapi/v1/aggTrades?symbol=BTCUSDT&limit=2")
         assert [item["a"] for item in latest] == [item["a"] for item in streamed[-2:]]
+        singles = await at.get("/fapi/v1/trades?symbol=BTCUSDT&limit=1000")
+        newest = streamed[-1]
+        fills = [item for item in singles if newest["f"] <= item["id"] <= newest["l"]]
+        assert sum(Decimal(item["qty"]) for item in fills) == Decimal(newest["q"])
+        assert {(item["price"], item["isBuyerMaker"]) for item in fills} == {(newest["p"], newest["m"])}
+        assert [item["id"] for item in singles] == sorted(item["id"] for item in singles)
         since = streamed[4]["T"]
         timed = await at.get(f"/fapi/v1/aggTrades?symbol=BTCUSDT&startTime={since}&endTime={since + 2000}")
         assert [item["a"] for item in timed] == [i["a"] for i in streamed if since <= i["T"] <= since + 2000]

@@ -133,6 +133,12 @@ class BinanceRest:
         weight = 4 if self._is_spot else 20
         return await self._get("aggTrades", parameters, weight, _check_list, Priority.BACKFILL)
 
+    async def recent_trades(self, symbol: str, limit: int = 1000) -> Answer:
+        """The newest single trades, at most 1000; older ones are given to holders of a key only."""
+        weight = 25 if self._is_spot else 5
+        parameters = {"symbol": symbol, "limit": str(limit)}
+        return await self._get("trades", parameters, weight, _check_list, Priority.BACKFILL)
+
     async def open_interest(self, symbol: str) -> Answer:
         """Open interest as it is now; USD-M only."""
         return await self._get("openInterest", {"symbol": symbol}, 1, priority=Priority.POLL)

@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -38,6 +39,7 @@ __all__ = ["DELISTED", "Events", "Market", "new_market"]
 Integers = NDArray[np.int64]
 
 DELISTED = ""
+_RECENT_TRADES = 1000
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
 _FUNDING_MS = 8 * _HOUR_MS
@@ -81,6 +83,8 @@ class Market:
     """So many of the next trades are told by no aggregate."""
     omitted_ids: list[int] = field(default_factory=list)
     """Ids of such trades."""
+    trades: deque[list[int]] = field(default_factory=lambda: deque(maxlen=_RECENT_TRADES))
+    """The newest single trades: id, time [ms], ticks, lots, buyer is maker, taker, cause."""
     status: str = "TRADING"
     """What is stated of it; DELISTED: nothing is."""
     funding_hours: int = 8
@@ -126,6 +130,7 @@ class Market:
         trades = self.book.trades[: meta[TRADE_COUNT]].tolist()
         meta[TRADE_COUNT] = 0
         events.trades.extend(trades)
+        self.trades.extend(trades)
         if self.trades_to_omit:
             trades = self._without_omitted(trades)
         for item in self._aggregate(trades):

@@ -1,6 +1,6 @@
 """Answers of REST: market data as Binance states it, for USD-M and for spot (PROTOCOL A4)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from undertow.venues.simulated.exchange import Exchange
@@ -181,6 +181,25 @@ def _aggregate(listing: Listing, item: Aggregate, *, is_spot: bool) -> dict[str,
     }
 
 
+def _trades(exchange: Exchange, query: Query) -> Any:
+    """The newest single trades, those that no aggregate tells among them."""
+    market = find_publisher(exchange, query).market
+    found = list(market.trades)[-_limit(query, 500, 1000) :]
+    return [_trade(market.listing, row) for row in found]
+
+
+def _trade(listing: Listing, row: Sequence[int]) -> dict[str, Any]:
+    identity, time_ms, ticks, lots, buyer_is_maker = row[:5]
+    return {
+        "id": identity,
+        "price": listing.price(ticks),
+        "qty": listing.quantity(lots),
+        "quoteQty": listing.amount(ticks * lots),
+        "time": time_ms,
+        "isBuyerMaker": bool(buyer_is_maker),
+    }
+
+
 def _klines(exchange: Exchange, query: Query) -> Any:
     market = find_publisher(exchange, query).market
     if query.get("interval") != "1m":
@@ -304,6 +323,7 @@ _BOTH: dict[str, Answer] = {
     "exchangeInfo": _exchange_info,
     "depth": _depth,
     "aggTrades": _agg_trades,
+    "trades": _trades,
     "klines": _klines,
     "ticker/24hr": _ticker_24h,
 }

@@ -18,6 +18,8 @@ WANDERING = frozenset(
     {
         *("open", "high", "low", "close", "vwap", "weighted_mid", "cvd", "mark_price", "open_interest"),
         *("ema_12", "ema_26", "ema_50", "ema_200"),
+        *("bollinger_upper", "bollinger_lower", "keltner_upper", "keltner_lower"),
+        *("poc_price", "value_area_high", "value_area_low"),
     }
 )
 NOT_FEATURES = frozenset({*REQUIRED_COLUMNS, "received_ns", "late_count"})

@@ -91,7 +91,7 @@ def slide_sums(values: Floats, number: int, length: int, window: Floats, out: Fl
     `values` and `out` are (C,), `number` is the bar's number on the time grid. `window` is (length + 1, C),
     NaN at first. The grid is cut into blocks of `length` bars. A window is the end of one block and the
     beginning of the next: its sum is that of the end, added from the back when the block was complete, plus
-    that of the beginning, added from the front (van Herk 1992, Gil and Werman 1993, for sums). Row p of
+    that of the beginning, added from the front (van Herk 1992, Gil and Werman 1993, for sums). Row p > 0 of
     `window` holds the end from bar p of the last block on, until bar p of this one takes its place; the last
     row holds the beginning.
     """
@@ -101,7 +101,7 @@ def slide_sums(values: Floats, number: int, length: int, window: Floats, out: Fl
         out[c] = window[length, c] if at == length - 1 else window[at + 1, c] + window[length, c]
         window[at, c] = values[c]
     if at == length - 1:
-        for p in range(length - 2, -1, -1):
+        for p in range(length - 2, 0, -1):
             for c in range(len(values)):
                 window[p, c] += window[p + 1, c]
 

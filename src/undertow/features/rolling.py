@@ -96,7 +96,7 @@ def _close_cell(number: int, cells: Floats, count: int) -> None:
     _join(cells[count + _PREFIX], cells[count + _OPEN])
     _clear(cells[count + _OPEN])
     if at == count - 1:
-        for p in range(count - 2, -1, -1):
+        for p in range(count - 2, 0, -1):
             _join(cells[p], cells[p + 1])
         _clear(cells[count + _PREFIX])
     after = (number + 1) % count + 1

@@ -27,6 +27,7 @@ from undertow.runtime.collector import CollectorSettings
 from undertow.runtime.health import Health
 from undertow.runtime.pipeline import Pipeline
 from undertow.runtime.polling import PollingSettings
+from undertow.runtime.rebuild import rebuild
 from undertow.runtime.recorder import SymbolRecorder
 from undertow.runtime.repair import RepairSettings
 from undertow.runtime.replay import Recording, replay
@@ -197,6 +198,7 @@ class Outcome:
             replay(recording, find_listing(symbol).instrument, SamplerSettings(), again)
         ours, theirs = files(self.folder / "lake"), files(again)
         assert ours.keys() == theirs.keys()
+        assert rebuild(self.folder / "lake", self.folder / "journal", repair=False).changes == []
         different = [name for name in ours if ours[name] != theirs[name]]
         assert different == [], f"derived again, these tables differ: {different}"
 

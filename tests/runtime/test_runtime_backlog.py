@@ -33,7 +33,7 @@ def test_first_in_first_out_whatever_the_bound(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
     path = tmp_path_factory.mktemp("backlog") / "S.lines"
-    backlog = Backlog(path, limit_bytes=300)
+    backlog = Backlog(path, limit_bytes=500)
     put: list[tuple[int, bytes]] = []
     taken: list[tuple[int, bytes]] = []
     for number, step in enumerate(steps):
@@ -43,9 +43,9 @@ def test_first_in_first_out_whatever_the_bound(
         elif step == "reopen":
             backlog.close()
             assert path.exists() == (len(put) > len(taken))
-            backlog = Backlog(path, limit_bytes=300)
+            backlog = Backlog(path, limit_bytes=500)
         else:
-            taken += backlog.take(1 if step == "one" else 200)
+            taken += backlog.take(1 if step == "one" else 300)
         assert put[: len(taken)] == taken
     assert taken + drain(backlog) == put
     assert not path.exists()

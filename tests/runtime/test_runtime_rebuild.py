@@ -197,11 +197,27 @@ def test_missing_wrong_and_invented_rows_are_told_apart(recorded: Path, place: P
 
     key = _rewrite(place, "aggtrades", spoil)
     (change,) = _run(place).changes
-    assert change.why == ("7 rows were missing; 1 rows are not in the journal; 3 rows differed in price")
+    assert change.why == (
+        "rows missing: 7; rows that the journal does not give: 1; rows that differ: 3 (in price)"
+    )
     assert (change.hour, change.is_repaired) == ("2023-11-14T23", True)
     rows = read_table(key.folder(recorded / "lake") / DATA).num_rows
     assert (change.rows_before, change.rows_after) == (rows - 6, rows)
     assert _files(place / "lake") == _files(recorded / "lake")
+
+
+def test_an_hour_that_the_journal_does_not_give_goes(recorded: Path, place: Path) -> None:
+    lake = place / "lake"
+    row = read_table(_hours(lake, "mark_price")[0].folder(lake) / DATA).slice(1, 1)
+    writer = LakeWriter(lake, VENUE, SYMBOL)
+    writer.append("mark_price", row.set_column(0, row.schema.field(0), pa.array([0])), is_history=True)
+    writer.seal(None)
+    writer.close()
+    assert len(_hours(lake, "mark_price")) == 3
+    (change,) = _run(place).changes
+    assert (change.hour, change.rows_before, change.rows_after) == ("1970-01-01T00", 1, 0)
+    assert len(_hours(lake, "mark_price")) == 2
+    assert _files(lake) == _files(recorded / "lake")
 
 
 def test_rows_that_came_from_elsewhere_survive(place: Path) -> None:
@@ -228,8 +244,8 @@ def test_rows_that_came_from_elsewhere_survive(place: Path) -> None:
     trades, prices = _rewrite(place, "aggtrades", with_archive), _rewrite(place, "mark_price", with_backfill)
     found = _run(place)
     assert [(c.table, c.why) for c in found.changes if c.table != "features"] == [
-        ("aggtrades", "1 rows were missing"),
-        ("mark_price", "1 rows were missing"),
+        ("aggtrades", "rows missing: 1"),
+        ("mark_price", "rows missing: 1"),
     ]
     assert 7 in read_table(trades.folder(lake) / DATA)["trade_id"].to_pylist()
     rows = read_table(prices.folder(lake) / DATA)["timestamp"].to_pylist()

@@ -55,8 +55,11 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 }
 """Columns of each table as this version writes it; features have those of their catalogue."""
 
-_ROW_GROUP = 65_536
-"""Rows of a group: a reader of some minutes of a busy hour need not decode all of it."""
+_ROW_GROUP = 262_144
+"""Rows of a group: of a very busy hour a reader of some minutes need not decode all.
+
+A quarter of it makes an hour of 300,000 trades 12 % larger, and two columns of it take 4.7 instead of 1.9 ms.
+"""
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -241,7 +244,10 @@ def merge(table: str, parts: list[pa.Table]) -> pa.Table:
     The newest wins; of market tables the first, for a value was known since it came first.
     """
     rows = join(parts)
-    unique, ordered = list(unique_keys(table)), list(sort_keys(table))
+    unique, ordered = (
+        [name for name in names if name in rows.column_names]  # an older version may have had fewer columns
+        for names in (unique_keys(table), sort_keys(table))
+    )
     keys = pl.from_arrow(rows.select(list(dict.fromkeys([*unique, *ordered]))))
     wins: Literal["first", "last"] = "first" if table in MARKET_SCHEMAS else "last"
     kept = pl.DataFrame(keys).with_row_index("row").unique(subset=unique, keep=wins).sort(ordered)

@@ -1,5 +1,6 @@
 """Writing one symbol's tables: small parts while an hour is open, one file when it is sealed."""
 
+import contextlib
 import fcntl
 from collections import Counter
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import structlog
+from numpy.typing import NDArray
 
 from undertow import __version__
 from undertow.errors import InUseError, LakeError
@@ -33,6 +35,9 @@ from undertow.market.time import HOUR_NS, MILLISECOND_NS
 __all__ = ["LakeWriter"]
 
 log = structlog.get_logger(__name__)
+
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 _BUFFERED_ROWS = 200_000
 _SMALL_TABLES, _SMALL_ROWS = 32, 512
@@ -107,22 +112,35 @@ class LakeWriter:
             return rows
         hours = rows["timestamp"].to_numpy() // _HOUR_MS
         received = rows["received_ns"].to_numpy() // HOUR_NS
-        market = np.full(len(hours), self._market_hour)
-        if table in _FLOWS:
-            market = np.maximum.accumulate(np.concatenate([[self._market_hour], hours]))[:-1]
-        before = (hours < received - _FAR_HOURS) & (hours < market - _FAR_HOURS)
-        after = (hours > received + _FAR_HOURS) & (hours > market + _FAR_HOURS)
-        wrong = (market >= 0) & (before | after)
-        if not wrong.any():
+        far = np.abs(hours - received) > _FAR_HOURS
+        if not far.any() or (np.abs(hours - self._market_hour) <= _FAR_HOURS // 2).all():
             return rows
         if "source" in rows.column_names:
-            wrong &= np.array(rows["source"].to_pylist()) == "stream"
+            far &= np.array(rows["source"].to_pylist()) == "stream"
+        wrong = self._wrong_rows(hours, received, far, moves_market=table in _FLOWS)
+        if not wrong.any():
+            return rows
         self._note_refused(table, rows.filter(pa.array(wrong)))
         return rows.filter(pa.array(~wrong))
 
+    def _wrong_rows(self, hours: Integers, received: Integers, far: Flags, *, moves_market: bool) -> Flags:
+        """Of rows `far` from their receipt those that are as far from the market, on the same side.
+
+        Row by row, since each trade that is taken says how far the market has come: any cut into blocks
+        refuses the same.
+        """
+        market, wrong = self._market_hour, np.zeros(len(hours), np.bool_)
+        for row, (hour, arrived, is_far) in enumerate(
+            zip(hours.tolist(), received.tolist(), far.tolist(), strict=True)
+        ):
+            is_ahead = hour > arrived
+            is_apart = hour > market + _FAR_HOURS if is_ahead else hour < market - _FAR_HOURS
+            wrong[row] = is_far and market >= 0 and is_apart
+            if moves_market and not wrong[row]:
+                market = max(market, hour)
+        return wrong
+
     def _note_refused(self, table: str, rows: pa.Table) -> None:
-        if not rows.num_rows:
-            return
         self.refused[table] += rows.num_rows
         log.warning(
             "rows_of_impossible_time",
@@ -206,6 +224,9 @@ class LakeWriter:
                 (folder / name).unlink(missing_ok=True)
         for path in part_files(folder):
             path.unlink()
+        if not rows.num_rows:
+            with contextlib.suppress(OSError):  # a manifest that was damaged stays
+                folder.rmdir()
         self._parts.pop(key, None)
         self._forget_buffer(key)
 

@@ -15,7 +15,7 @@ __all__ = ["Backlog"]
 
 log = structlog.get_logger(__name__)
 
-_LINE_BYTES = 64
+_LINE_BYTES = 128
 """What a frame in memory takes beyond its bytes, about."""
 
 
@@ -27,7 +27,7 @@ class Backlog:
     process which ended has left is taken first. Raises LakeError where that file cannot be written either.
     """
 
-    def __init__(self, spill: Path, limit_bytes: int = 1 << 25) -> None:
+    def __init__(self, spill: Path, limit_bytes: int = 1 << 21) -> None:
         self._path = spill
         self._limit_bytes = limit_bytes
         self._memory: deque[tuple[int, bytes]] = deque()
@@ -59,7 +59,7 @@ class Backlog:
                 self._open()
             self._write([b"%d %b\n" % (receive_ns, frame)])
 
-    def take(self, most_bytes: int = 1 << 23) -> list[tuple[int, bytes]]:
+    def take(self, most_bytes: int = 1 << 20) -> list[tuple[int, bytes]]:
         """The oldest frames, of about `most_bytes` together, which are then no longer here."""
         with self._lock:
             if self._memory:
@@ -79,7 +79,7 @@ class Backlog:
     def close(self, unwritten: Collection[bytes] = ()) -> None:
         """Save what is left in the file, behind `unwritten`: lines taken that the journal did not keep."""
         with self._lock:
-            if unwritten or self._memory:
+            if unwritten or self._memory or self._read_at:
                 rest = self._lines(1 << 62) if self._file is not None else []
                 self._replace([*unwritten, *(b"%d %b\n" % pair for pair in self._memory), *rest])
                 self._memory.clear()

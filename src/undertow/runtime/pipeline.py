@@ -206,7 +206,9 @@ class Pipeline:
 
     def _write_market(self, mapped: Mapped) -> None:
         """Quotes, prices, rates, liquidations and candles."""
-        tables = market_tables(self.instrument, mapped)
+        told = market_tables(self.instrument, mapped)
+        plausible = {table: self._lake.plausible(table, rows) for table, rows in told.items()}
+        tables = {table: rows for table, rows in plausible.items() if rows.num_rows}
         for table, rows in tables.items():
             self._lake.append(table, rows)
         self._ledger.note_market(tables, mapped.batch)

@@ -1,5 +1,6 @@
 """Every table of a lake held against the journal, hour by hour; what differs is said and can be replaced."""
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ class Change(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         """One line for a person."""
         name = f"{self.table} {self.timeframe}".strip()
-        before = "no readable rows" if self.rows_before is None else f"{self.rows_before} rows"
+        before = "nothing readable" if self.rows_before is None else f"rows {self.rows_before}"
         if self.rows_after is None:
             outcome = f"{before}, not repaired"
         else:
@@ -91,9 +92,20 @@ def rebuild(lake: Path, journal: Path, *, repair: bool, on_hour: OnHour | None =
         try:
             _rebuild_symbol(writer, paths, found, on_hour or (lambda _: None), repair=repair)
         finally:
+            _clear(_scratch(lake, venue, symbol))
             writer.close()
-            shutil.rmtree(lake / _SCRATCH, ignore_errors=True)
     return found
+
+
+def _scratch(lake: Path, venue: str, symbol: str) -> Path:
+    """Where a symbol is folded anew; its lock in the lake guards this folder too."""
+    return lake / _SCRATCH / f"{venue}.{symbol}"
+
+
+def _clear(scratch: Path) -> None:
+    shutil.rmtree(scratch, ignore_errors=True)
+    with contextlib.suppress(OSError):  # missing, or another process compares another symbol
+        scratch.parent.rmdir()
 
 
 def _symbols(lake: Path, journal: Path) -> list[tuple[str, str]]:
@@ -126,8 +138,8 @@ def _rebuild_symbol(
             "collect it once, or replay it with --tick and --lot"
         )
         return
-    scratch = lake / _SCRATCH
-    shutil.rmtree(scratch, ignore_errors=True)
+    scratch = _scratch(lake, venue, symbol)
+    _clear(scratch)  # of a run that was killed
     on_hour(f"{symbol}: folding {len(paths)} segments")
     folded = fold_journal(paths, basis, scratch)
     found.lines += folded.lines

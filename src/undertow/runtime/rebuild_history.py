@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from undertow.errors import LakeError
@@ -141,5 +142,5 @@ def _received_hours(lake: Path, key: HourKey) -> tuple[Integers, Flags]:
         return np.zeros(0, np.int64), np.zeros(0, np.bool_)
     if "source" not in rows.column_names:
         return rows["received_ns"].to_numpy() // HOUR_NS, np.zeros(rows.num_rows, np.bool_)
-    foreign = np.array([source == "archive" for source in rows["source"].to_pylist()], np.bool_)
+    foreign = np.asarray(pc.fill_null(pc.equal(rows["source"], "archive"), fill_value=False))
     return rows["received_ns"].to_numpy() // HOUR_NS, foreign

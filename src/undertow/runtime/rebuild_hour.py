@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from undertow.errors import LakeError
@@ -165,19 +166,20 @@ def _foreign(table: str, stored: StoredHour, found: Difference, were_received: W
     rows = stored.rows
     assert rows is not None  # noqa: S101 - asked by the only caller
     foreign = np.zeros(rows.num_rows, np.bool_)
-    for name, word in (("source", "archive"), ("cause", "archive")):
+    if found.is_empty:
+        return foreign
+    for name in ("source", "cause"):
         if name in rows.column_names and table != "gaps":
-            foreign |= np.array([word in (value or "") for value in rows[name].to_pylist()], np.bool_)
+            foreign |= np.asarray(pc.fill_null(pc.match_substring(rows[name], "archive"), fill_value=False))
     doubtful = [found.only_first] if stored.fault.message else [found.only_first, found.changed_first]
     at = np.concatenate(doubtful)
     column = "repaired_ns" if table == "coverage" else "received_ns"
     if column in rows.column_names and len(at):
-        stamps = rows[column].take(pa.array(at)).to_pylist()
-        known = np.array([stamp is not None for stamp in stamps], np.bool_)
-        received = were_received(np.array([stamp or 0 for stamp in stamps], np.int64))
-        foreign[at] |= ~received & (known | (table != "coverage"))
-    differs = _flags(rows.num_rows, np.concatenate([found.only_first, found.changed_first]))
-    return foreign & differs
+        stamps = rows[column].take(pa.array(at))
+        received = were_received(pc.fill_null(stamps, 0).to_numpy())
+        foreign[at] |= ~received & (np.asarray(stamps.is_valid()) | (table != "coverage"))
+    differs = np.concatenate([found.only_first, found.changed_first])
+    return foreign & _flags(rows.num_rows, differs)
 
 
 def _confirmed(table: str, stored: pa.Table, given: pa.Table, found: Difference) -> Flags:
@@ -216,10 +218,10 @@ def _reasons(fault: Fault, due: int, wrong: int, changed: int, found: Difference
     names = ", ".join(found.changed_columns[:4]) + (" …" if len(found.changed_columns) > 4 else "")
     said = [
         fault.message,
-        f"{due} rows were missing" if due else "",
-        f"{wrong} rows are not in the journal" if wrong else "",
-        f"{changed} rows differed in {names}" if changed else "",
-        f"{len(found.lacking_columns)} columns were not stored" if is_older else "",
+        f"rows missing: {due}" if due else "",
+        f"rows that the journal does not give: {wrong}" if wrong else "",
+        f"rows that differ: {changed} (in {names})" if changed else "",
+        f"columns not stored: {len(found.lacking_columns)}" if is_older else "",
     ]
     return "; ".join(text for text in said if text)
 

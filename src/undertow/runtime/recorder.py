@@ -27,6 +27,9 @@ __all__ = ["SymbolRecorder"]
 
 log = structlog.get_logger(__name__)
 
+_PORTION_BYTES, _PORTIONS = 1 << 20, 8
+"""What is folded at once, as larger portions take more memory, and how many before it is others' turn."""
+
 
 class SymbolRecorder:
     """Appends frames to the journal, folds them, and keeps a checkpoint to go on from.
@@ -50,7 +53,7 @@ class SymbolRecorder:
         *,
         guard: DiskGuard | None = None,
         spill: Path | None = None,
-        spill_beyond_bytes: int = 1 << 25,
+        spill_beyond_bytes: int = 1 << 21,
         sync_every_s: float = 1.0,
         retry_s: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
@@ -100,12 +103,15 @@ class SymbolRecorder:
 
     def process(self) -> None:
         """Write what was received to the journal, and fold it; from then on it is on disk."""
-        if self._clock() < self._journal_due_s or not self._write_journal():
-            return
-        if self._fold is None:
-            self._resume()
-        else:
-            self._advance(self._fold)
+        for _ in range(_PORTIONS):
+            if self._clock() < self._journal_due_s or not self._write_journal():
+                return
+            if self._fold is None:
+                self._resume()
+            else:
+                self._advance(self._fold)
+            if not len(self._backlog):
+                return
 
     def _write_journal(self) -> bool:
         """Whether everything taken so far is in the journal."""
@@ -113,7 +119,8 @@ class SymbolRecorder:
         try:
             if self._journal_trouble:
                 self._journal.flush(sync=True)
-            lines = [self._journal.append(stamp, frame) for stamp, frame in self._backlog.take()]
+            taken = self._backlog.take(_PORTION_BYTES)
+            lines = [self._journal.append(stamp, frame) for stamp, frame in taken]
             self._block += lines
             if lines or is_due:
                 self._journal.flush(sync=is_due)

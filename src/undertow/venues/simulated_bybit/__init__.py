@@ -1,0 +1,1 @@
+"""A small simulated Bybit: the markets of `venues.simulated` behind the sockets and REST of Bybit v5."""

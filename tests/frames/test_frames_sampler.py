@@ -1,5 +1,5 @@
 import random
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -7,7 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.frames.conftest import INSTRUMENT, START_MS, SmallMarket, make_market
-from undertow.frames.frames import Frames
+from undertow.frames.column_set import empty_trades
+from undertow.frames.frame_fold import FrameFold
+from undertow.frames.frames import FlowFrames, Frames
 from undertow.frames.sampler import Sampled, Sampler, SamplerSettings
 from undertow.market.batch import EventBatch
 from undertow.market.events import Gap
@@ -34,6 +36,9 @@ def same_frames(first: list[Sampled], second: list[Sampled]) -> None:
             b = [s.frames[length] for s in second if length in s.frames]
             if isinstance(getattr(a[0], f.name), np.ndarray):
                 assert column(a, f.name).tobytes() == column(b, f.name).tobytes(), f.name
+        ours, theirs = [frames.flow for frames in a], [frames.flow for frames in b]
+        for f in fields(FlowFrames):
+            assert column(ours, f.name).tobytes() == column(theirs, f.name).tobytes(), f.name
 
 
 def same(first: list[Sampled], second: list[Sampled]) -> None:
@@ -166,6 +171,64 @@ def test_order_flow_imbalance_sums_every_update_of_the_bar() -> None:
         assert bars.ofi_1[row] == sum(order_flow(market, i, 1) for i in inside)
         assert bars.ofi_10[row] == sum(order_flow(market, i, 10) for i in inside)
         assert bars.update_count[row] == len(inside)
+
+
+def book_changes(before: dict[int, int], after: dict[int, int], sign: int) -> tuple[int, int]:
+    """(added, removed) at or better than the tenth best price of before; sign +1 bid, -1 ask."""
+    tenth = sorted(sign * ticks for ticks in before)[-10]
+    near = [ticks for ticks in before.keys() | after.keys() if sign * ticks >= tenth]
+    changes = [after.get(ticks, 0) - before.get(ticks, 0) for ticks in near]
+    return sum(c for c in changes if c > 0), -sum(c for c in changes if c < 0)
+
+
+def test_what_is_added_and_removed_near_the_best_price_sums_every_update() -> None:
+    market = make_market(10, 30)
+    _, parts = run([market.bytes()])
+    bars, depth = parts[0].frames[SECOND], parts[0].depth
+    totals = np.zeros(4, np.int64)
+    for row in range(2, len(bars)):
+        begin, end = bars.open_ns[row] // 10**6, bars.open_ns[row] // 10**6 + 1000
+        inside = [i for i, b in enumerate(market.books) if begin <= b[0] < end]
+        bids = [book_changes(market.books[i - 1][1], market.books[i][1], 1) for i in inside]
+        asks = [book_changes(market.books[i - 1][2], market.books[i][2], -1) for i in inside]
+        expected = [sum(side[k] for side in sides) for sides in (bids, asks) for k in (0, 1)]
+        found = (bars.bid_added, bars.bid_removed, bars.ask_added, bars.ask_removed)
+        assert [column[row] for column in found] == expected
+        totals += expected
+    assert (totals > 0).all()
+    assert (bars.detailed_count == bars.sample_count).all()
+    sums = sum(getattr(depth, f"ofi_level_{level}") for level in range(2, 11))
+    assert (depth.ofi_1 + sums == depth.ofi_10).all()
+
+
+def test_order_flow_imbalance_of_each_level() -> None:
+    market = make_market(9, 20)
+    _, parts = run([market.bytes()])
+    bars = parts[0].frames[SECOND]
+    for row in range(2, len(bars)):
+        begin, end = bars.open_ns[row] // 10**6, bars.open_ns[row] // 10**6 + 1000
+        inside = [i for i, b in enumerate(market.books) if begin <= b[0] < end]
+        for level in range(2, 11):
+            to_here = sum(order_flow(market, i, level) - order_flow(market, i, level - 1) for i in inside)
+            assert bars.ofi_levels[row, level - 1] == to_here
+        assert bars.ofi_levels[row, 0] == bars.ofi_1[row]
+
+
+def test_samples_of_older_files_leave_the_changes_of_their_bar_untold() -> None:
+    _, parts = run([make_market(10, 30).bytes()])
+    depth, bars = parts[0].depth, parts[0].frames[SECOND]
+    switch_ns = int(bars.open_ns[7]) + SECOND // 2
+    unknown = np.where(depth.grid_ns <= switch_ns, -1, depth.added_bids)
+    fold = FrameFold(INSTRUMENT, (SECOND,), 250_000_000, SETTINGS.large())
+    until_ns = int(bars.open_ns[-1]) + SECOND
+    again = fold.advance(empty_trades(), replace(depth, added_bids=unknown), (), until_ns)[SECOND]
+    bars = bars[len(bars) - len(again) :]
+    assert again.open_ns.tolist() == bars.open_ns.tolist()
+    at = int(np.searchsorted(again.open_ns, switch_ns)) - 1
+    assert again.detailed_count[:at].tolist() == [0] * at
+    assert (again.sample_count[at], again.detailed_count[at]) == (2, 1)
+    for name in ("detailed_count", "bid_added", "ask_removed", "ofi_levels"):
+        assert getattr(again, name)[at + 1 :].tolist() == getattr(bars, name)[at + 1 :].tolist(), name
 
 
 def test_a_lost_delta_is_a_gap_and_no_book_is_sampled_until_the_resync() -> None:

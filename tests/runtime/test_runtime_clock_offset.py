@@ -3,7 +3,7 @@ import random
 import pytest
 
 from undertow.runtime.clock_offset import ClockOffset
-from undertow.venues.binance.rest import TimeProbe
+from undertow.venues.answers import TimeProbe
 
 SECOND, MILLISECOND = 10**9, 10**6
 START = 1_770_000_000 * SECOND

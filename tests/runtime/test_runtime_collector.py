@@ -17,9 +17,11 @@ from undertow.runtime.collection import collect, resolve_instruments
 from undertow.runtime.collector import Collector, CollectorSettings
 from undertow.runtime.snapshots import SnapshotSettings
 from undertow.runtime.track import RecorderStatus
+from undertow.venues.answers import RefusedError
 from undertow.venues.binance.instruments import known_instrument
-from undertow.venues.binance.rest import BinanceRest, RefusedError
+from undertow.venues.binance.rest import BinanceRest
 from undertow.venues.feeding import FeedSettings
+from undertow.venues.kits import binance_kit
 
 Result = TypeVar("Result")
 
@@ -125,7 +127,7 @@ def play(
                 for frame in earlier:
                     recorders[symbol].record(1, frame)
             collector = Collector(
-                exchange.endpoints,
+                binance_kit(exchange.endpoints),
                 list(recorders.values()),
                 kinds,
                 rest,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from undertow.runtime.health import Health
     from undertow.runtime.track import Recorder
     from undertow.venues.binance.endpoints import Endpoints
+    from undertow.venues.bybit.endpoints import Endpoints as BybitEndpoints
     from undertow.venues.feeding import FeedSettings
 
 __all__ = ["collect"]
@@ -31,9 +32,12 @@ _SIMULATION_QUIET_S = 2.0
 
 def collect(
     *,
-    venue: Annotated[str, typer.Option(help="binance-usdm, binance-spot or sim.")] = "binance-usdm",
+    venue: Annotated[
+        str, typer.Option(help="binance-usdm, binance-spot, bybit-linear, sim or sim-bybit.")
+    ] = "binance-usdm",
     url: Annotated[
-        str | None, typer.Option(help="Address instead of the exchange's own; required for sim.")
+        str | None,
+        typer.Option(help="Address instead of the exchange's own; required for sim and sim-bybit."),
     ] = None,
     symbols: Annotated[
         str | None, typer.Option(help="Such as BTCUSDT,ETHUSDT. Default: ten large ones against USDT.")
@@ -121,22 +125,25 @@ def collect(
     with everything written.
     """
     from undertow.cli.logs import configure_logs
+    from undertow.cli.markets import market_of, refuse_options
     from undertow.runtime.collector import CollectorSettings
     from undertow.runtime.repair import RepairSettings
     from undertow.runtime.snapshots import SnapshotSettings
-    from undertow.venues.binance.endpoints import endpoints_for
-    from undertow.venues.binance.instruments import DEFAULT_SYMBOLS
+    from undertow.venues.bybit.endpoints import VENUES
     from undertow.venues.feeding import FeedSettings
 
     configure_logs(log_level)
-    endpoints = endpoints_for(venue, url)
+    endpoints, default_symbols = market_of(venue, url)
+    if venue in VENUES:
+        given = {"symbols-file": symbols_file, "follow-listings": follow_listings, "take-over": take_over}
+        refuse_options(venue, given)
     feed_settings = FeedSettings(
         copies=connections,
         heartbeat_s=heartbeat,
         rollover_s=rollover * 3600,
         end_on_going_away=until_closed,
     )
-    usual_quiet_s = _SIMULATION_QUIET_S if endpoints.venue == "sim" else CollectorSettings().quiet_s
+    usual_quiet_s = _SIMULATION_QUIET_S if endpoints.venue.startswith("sim") else CollectorSettings().quiet_s
     settings = CollectorSettings(
         quiet_s=usual_quiet_s if quiet is None else quiet or None,
         snapshots=SnapshotSettings(audit_every_s=audit_every or None),
@@ -148,7 +155,7 @@ def collect(
     began_s = time.monotonic()
     with _metrics(endpoints.venue, metrics_port) as health:
         choice = _Choice(
-            _split(symbols) or DEFAULT_SYMBOLS,
+            _split(symbols) or default_symbols,
             symbols_file,
             top,
             follow_listings.upper() if follow_listings else None,
@@ -198,7 +205,7 @@ class _Storage:
 class _Job:
     """What to collect, and where to."""
 
-    endpoints: "Endpoints"
+    endpoints: "Endpoints | BybitEndpoints"
     choice: _Choice
     kinds: tuple[str, ...]
     lake: Path
@@ -214,33 +221,68 @@ def _run(job: _Job, settings: "CollectorSettings", feed_settings: "FeedSettings"
     import asyncio
     import sys
 
-    from undertow.monitor.venue_probes import route_troubles
-    from undertow.runtime.collection import collect as collect_live
+    from undertow.venues.binance.endpoints import Endpoints
 
     with (
         _progress(enabled=sys.stderr.isatty()) as on_progress,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        return runner.run(
-            collect_live(
-                job.endpoints,
-                job.choice.symbols,
-                job.kinds,
-                _recorder_factory(job.lake, job.journal, job.kinds, job.storage),
-                duration_s=job.duration_s,
-                settings=settings,
-                feed_settings=feed_settings,
-                on_progress=on_progress,
-                health=job.health,
-                top=job.choice.top,
-                symbols_file=job.choice.file,
-                follow=job.choice.follow,
-                takes_over=job.takes_over,
-                probe=route_troubles if job.probes_routes else None,
-                memory=job.journal / job.endpoints.venue / "_governor.json",
-                keep_exchange_info=_keeper(job.journal / job.endpoints.venue / "exchangeInfo.json"),
-            )
-        )
+        if isinstance(job.endpoints, Endpoints):
+            return runner.run(_collect_binance(job, job.endpoints, settings, feed_settings, on_progress))
+        return runner.run(_collect_bybit(job, job.endpoints, settings, feed_settings, on_progress))
+
+
+async def _collect_binance(
+    job: _Job,
+    endpoints: "Endpoints",
+    settings: "CollectorSettings",
+    feed_settings: "FeedSettings",
+    on_progress: "Progress | None",
+) -> "Collected":
+    from undertow.monitor.venue_probes import route_troubles
+    from undertow.runtime.collection import collect as collect_live
+
+    return await collect_live(
+        endpoints,
+        job.choice.symbols,
+        job.kinds,
+        _recorder_factory(job),
+        duration_s=job.duration_s,
+        settings=settings,
+        feed_settings=feed_settings,
+        on_progress=on_progress,
+        health=job.health,
+        top=job.choice.top,
+        symbols_file=job.choice.file,
+        follow=job.choice.follow,
+        takes_over=job.takes_over,
+        probe=route_troubles if job.probes_routes else None,
+        memory=job.journal / endpoints.venue / "_governor.json",
+        keep_exchange_info=_keeper(job.journal / endpoints.venue / "exchangeInfo.json"),
+    )
+
+
+async def _collect_bybit(
+    job: _Job,
+    endpoints: "BybitEndpoints",
+    settings: "CollectorSettings",
+    feed_settings: "FeedSettings",
+    on_progress: "Progress | None",
+) -> "Collected":
+    from undertow.runtime.bybit_collection import collect_bybit
+
+    return await collect_bybit(
+        endpoints,
+        job.choice.symbols,
+        job.kinds,
+        _recorder_factory(job),
+        duration_s=job.duration_s,
+        settings=settings,
+        feed_settings=feed_settings,
+        on_progress=on_progress,
+        health=job.health,
+        top=job.choice.top,
+    )
 
 
 @contextlib.contextmanager
@@ -268,13 +310,14 @@ def _loop_factory() -> Callable[[], "asyncio.AbstractEventLoop"] | None:
     return uvloop.new_event_loop
 
 
-def _recorder_factory(
-    lake: Path, journal: Path, kinds: tuple[str, ...], storage: _Storage
-) -> Callable[["Instrument"], "Recorder"]:
-    """Opens recorders; features read single trades where no aggregates are collected."""
+def _recorder_factory(job: _Job) -> Callable[["Instrument"], "Recorder"]:
+    """Opens recorders; features read single trades where no aggregates are collected, or there are none."""
     from undertow.runtime.disk_guard import DiskGuard
+    from undertow.venues.rules import rules_of
 
-    flow = "trades" if "single_trades" in kinds and "trades" not in kinds else "aggtrades"
+    lake, journal, kinds, storage = job.lake, job.journal, job.kinds, job.storage
+    single = "single_trades" in kinds and "trades" not in kinds
+    flow = "trades" if single else rules_of(job.endpoints.venue).flow
     guard = DiskGuard(lake, storage.keep_free_bytes)
 
     def open_recorder(instrument: "Instrument") -> "Recorder":

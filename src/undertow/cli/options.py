@@ -27,7 +27,9 @@ __all__ = [
 ]
 
 LakeFolder = Annotated[Path, typer.Option("--lake", help="Folder of the lake.")]
-Venue = Annotated[str, typer.Option("--venue", help="binance-usdm, binance-spot or sim.")]
+Venue = Annotated[
+    str, typer.Option("--venue", help="binance-usdm, binance-spot, bybit-linear, sim or sim-bybit.")
+]
 Symbols = Annotated[str | None, typer.Option("--symbols", help="Comma-separated, such as BTCUSDT,ETHUSDT.")]
 Timeframes = Annotated[
     str, typer.Option("--timeframes", help="Comma-separated bar lengths that divide a day.")

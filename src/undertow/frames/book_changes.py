@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.book.ladder import BID, Ladder, level, set_level
-from undertow.compiled import kernel
+from undertow.compiled import borrowed, kernel
 
 __all__ = ["apply_levels", "side_flow"]
 
@@ -45,6 +45,7 @@ def apply_levels(
     columns `at` and `at + 1` of `sums` (grids, columns). `best` is (4, levels): bid ticks, bid lots, ask
     ticks, ask lots; where a side had fewer levels, every price counts.
     """
+    ladder = borrowed(ladder)
     sign = 1 if side == BID else -1
     last = best.shape[1] - 1
     worst = sign * best[2 * side, last] if best[2 * side + 1, last] > 0 else -(2**62)

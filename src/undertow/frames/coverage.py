@@ -36,8 +36,12 @@ HEARTBEATS_NS: dict[str, int] = {
     "klines": 90 * SECOND_NS,
     "depth20": 3 * SECOND_NS,
     "open_interest": 150 * SECOND_NS,
+    "trades": 60 * SECOND_NS,
 }
-"""Table → longest pause between two rows of a healthy stream; a closed candle comes every minute."""
+"""Table → longest pause between two rows of a healthy stream; a closed candle comes every minute.
+
+Of trades where the venue gives them no chain of ids.
+"""
 
 _CHAINS = frozenset({"aggtrades", "trades", "depth"})
 _NO_ID = -1
@@ -100,7 +104,8 @@ class CoverageFold(msgspec.Struct):
     def begin(self, stream: str, from_ns: int, first_id: int) -> None:
         """A stream is whole from here on; only the first call counts."""
         if stream not in self.stretches:
-            self.stretches[stream] = Stretch(_status_of(stream), from_ns, from_ns, first_id, first_id)
+            status = _status_of(stream, has_ids=first_id >= 0)
+            self.stretches[stream] = Stretch(status, from_ns, from_ns, first_id, first_id)
 
     def _break_chain(self, gap: Gap) -> None:
         row = Coverage(
@@ -204,7 +209,7 @@ class CoverageFold(msgspec.Struct):
         return rows
 
 
-def _status_of(stream: str) -> str:
-    if stream in _CHAINS:
+def _status_of(stream: str, *, has_ids: bool) -> str:
+    if stream in _CHAINS and has_ids:
         return CoverageStatus.BY_IDS
     return CoverageStatus.BY_HEARTBEAT if stream in HEARTBEATS_NS else CoverageStatus.UNPROVABLE

@@ -25,7 +25,7 @@ from undertow.market.columns import BookColumns, TradeColumns
 from undertow.market.events import Gap
 from undertow.market.instruments import Instrument
 from undertow.market.time import MILLISECOND_NS, MINUTE_NS, SECOND_NS
-from undertow.venues.binance import sync
+from undertow.venues.rules import rules_of
 
 __all__ = ["Sampled", "Sampler", "SamplerSettings"]
 
@@ -88,14 +88,18 @@ class Sampler:
     def __init__(self, instrument: Instrument, settings: SamplerSettings) -> None:
         self.instrument = instrument
         self.settings = settings
+        rules = rules_of(instrument.venue)
         state = book_fold.new_book_state(
-            sync.SPOT if instrument.venue == "binance-spot" else sync.USDM,
+            rules.book_rule,
             (settings.depth_interval_ns, settings.l2_interval_ns),
             settings.lateness_ns,
             settings.quiet_ns,
         )
         self.book = BookTracker(instrument.symbol, state, settings.depth_levels, settings.l2_levels)
-        self._trackers = {table: TradeTracker(instrument.symbol, table) for table in _TABLES}
+        self._trackers = {
+            table: TradeTracker(instrument.symbol, table, is_chained=rules.has_trade_chain)
+            for table in _TABLES
+        }
         self._fold = FrameFold(instrument, settings.timeframes_ns, settings.lateness_ns, settings.large())
         self._pending_trades = empty_trades()
         self._pending_samples: BookColumns | None = None

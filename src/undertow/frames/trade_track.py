@@ -33,6 +33,9 @@ class TradeTracker:
     """Last single trade of the newest aggregate; -1 where the stream has no such chain."""
     missing_singles: list[tuple[int, int]] = field(default_factory=list)
     """Ranges of ids of single trades that no aggregate told."""
+    is_chained: bool = True
+    """Each id is one more than the one before. If not, the mapper has dropped copies, and only a lost
+    connection tells that something may be missing."""
 
     def disconnect(self, closed_ns: int) -> None:
         """The connection that carries this stream was lost when bars were closed up to `closed_ns`."""
@@ -62,10 +65,22 @@ class TradeTracker:
         fresh = np.ones(len(ids), np.bool_)
         if not len(ids):
             return fresh, []
+        if not self.is_chained:
+            return fresh, self._accept_unchained(ids, event_ns, closed_before)
         before = (self.last_id, self.last_single_id, self.last_event_ns)
         gaps = self._accept_ids(ids, event_ns, closed_before, fresh)
         gaps += self._check_singles(before, ids, event_ns, closed_before, singles)
         return fresh, gaps
+
+    def _accept_unchained(self, ids: Integers, event_ns: Integers, closed_before: Integers) -> list[Gap]:
+        """A gap from the loss of the connection to the first trade after it: nobody knows what it held."""
+        cut_off_ns, self.disconnected_ns = self.disconnected_ns, -1
+        first_ns, closed_ns, from_ns = int(event_ns[0]), int(closed_before[0]), self.last_event_ns
+        self.last_id, self.last_event_ns = int(ids.max()), max(from_ns, int(event_ns.max()))
+        if cut_off_ns < 0:
+            return []
+        counted_to_ns = max(first_ns, closed_ns, cut_off_ns)
+        return [self._gap(from_ns, first_ns, (-1, -1), "disconnected", cut_off_ns, counted_to_ns)]
 
     def _check_singles(
         self,

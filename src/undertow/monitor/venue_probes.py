@@ -12,10 +12,11 @@ from undertow.errors import InputError, VenueError
 from undertow.market.time import MILLISECOND_NS
 from undertow.monitor.probes import Finding, Status
 from undertow.runtime.clock_offset import ClockOffset, Offset
-from undertow.venues.binance.connection import open_connection, wait_for_change
+from undertow.venues.binance.dialect import DIALECT
 from undertow.venues.binance.endpoints import Endpoints, websocket_url
 from undertow.venues.binance.instruments import parse_exchange_info
 from undertow.venues.binance.rest import BinanceRest
+from undertow.venues.sockets.connection import open_connection, wait_for_change
 
 __all__ = ["judge_clock", "probe_routes", "probe_venue", "route_troubles"]
 
@@ -154,7 +155,7 @@ async def _listen(
             route.first_s.setdefault(stream.decode(), time.monotonic() - began_s)
 
     try:
-        connection = await open_connection(route.url, receive, changed, patience_s)
+        connection = await open_connection(DIALECT, route.url, receive, changed, patience_s)
     except (OSError, WSError, TimeoutError) as error:
         route.failure = str(error) or type(error).__name__
         changed.set()

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from undertow.market.time import MILLISECOND_NS, SECOND_NS
-from undertow.venues.binance.rest import TimeProbe
+from undertow.venues.answers import TimeProbe
 
 __all__ = ["ClockOffset", "Offset"]
 

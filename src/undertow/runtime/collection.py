@@ -17,6 +17,7 @@ from undertow.runtime.polling import Poller, PollingSettings
 from undertow.runtime.roster import Roster, read_symbols
 from undertow.runtime.takeover import WaitingRecorder
 from undertow.runtime.track import Recorder
+from undertow.venues.answers import RefusedError
 from undertow.venues.binance.endpoints import Endpoints, stream_names
 from undertow.venues.binance.governor import WeightGovernor
 from undertow.venues.binance.instruments import (
@@ -26,10 +27,11 @@ from undertow.venues.binance.instruments import (
     top_symbols,
     weight_limit,
 )
-from undertow.venues.binance.rest import BinanceRest, RefusedError
+from undertow.venues.binance.rest import BinanceRest
 from undertow.venues.feeding import FeedSettings, ReceiveClock
+from undertow.venues.kits import binance_kit
 
-__all__ = ["Collected", "RouteProbe", "collect", "resolve_instruments"]
+__all__ = ["Collected", "RouteProbe", "collect", "opened", "resolve_instruments"]
 
 RouteProbe = Callable[[Endpoints, Sequence[str], str], Awaitable[Sequence[str]]]
 """Endpoints, kinds of streams and a symbol → what is wrong with their routes."""
@@ -117,8 +119,8 @@ async def collect(
         allow_open_files(_FILES_PER_SYMBOL * len(instruments) + _OTHER_FILES)
         opener = partial(WaitingRecorder, open_recorder=open_recorder) if takes_over else open_recorder
         collector = Collector(
-            endpoints,
-            _opened(opener, instruments),
+            binance_kit(endpoints),
+            opened(opener, instruments),
             kinds,
             rest,
             settings=settings,
@@ -168,7 +170,7 @@ class _Probing:
             self.collector.on_alarm(trouble)
 
 
-def _opened(
+def opened(
     open_recorder: Callable[[Instrument], Recorder], instruments: Sequence[Instrument]
 ) -> list[Recorder]:
     """A recorder for each, or none at all."""

@@ -17,14 +17,14 @@ from undertow.runtime.health import Health
 from undertow.runtime.observer import Observer
 from undertow.runtime.repair import RepairSettings, TradeRepairer
 from undertow.runtime.signals import stop_on_signals
-from undertow.runtime.snapshots import SnapshotKeeper, SnapshotSettings
+from undertow.runtime.snapshots import SnapshotKeeper, SnapshotSettings, snapshot_fetcher
 from undertow.runtime.track import Recorder, Track, control_frame
-from undertow.venues.binance.connection import stream_of, wait_for_change
-from undertow.venues.binance.endpoints import Endpoints, stream_names
-from undertow.venues.binance.feed import Feed
-from undertow.venues.binance.messages import Disconnect, Watermark
 from undertow.venues.binance.rest import BinanceRest
 from undertow.venues.feeding import FeedSettings, ReceiveClock
+from undertow.venues.kits import VenueKit
+from undertow.venues.marks import Disconnect, Watermark
+from undertow.venues.sockets.connection import wait_for_change
+from undertow.venues.sockets.feed import Feed
 
 __all__ = ["Collector", "CollectorSettings", "Companion", "Progress"]
 
@@ -60,15 +60,15 @@ class CollectorSettings:
 class Collector:
     """Collects the streams of several symbols of one market until stopped.
 
-    Usage: `await Collector(endpoints, recorders, ["trades", "depth"], rest).run(duration_s=60)`.
+    Usage: `await Collector(kit, recorders, kinds, rest).run(duration_s=60)`. No `rest`: no audits, no repair.
     """
 
     def __init__(
         self,
-        endpoints: Endpoints,
+        kit: VenueKit,
         recorders: Sequence[Recorder],
         kinds: Sequence[str],
-        rest: BinanceRest,
+        rest: BinanceRest | None,
         *,
         settings: CollectorSettings | None = None,
         feed_settings: FeedSettings | None = None,
@@ -89,18 +89,18 @@ class Collector:
         self._tracks = {
             recorder.instrument.symbol.lower().encode(): Track(recorder) for recorder in recorders
         }
-        self._endpoints, self._kinds = endpoints, tuple(kinds)
+        self._kit, self._kinds = kit, tuple(kinds)
         self._retired: set[bytes] = set()
         streams = self._streams(self._tracks.values())
         self._by_stream = self._assign(streams)
-        self.feed = Feed(endpoints, streams, self, feed_settings, self._clock)
-        self._keeper = SnapshotKeeper(rest, self.record_with, self._counters, self.settings.snapshots)
+        self.feed = Feed(kit.sockets, streams, self, feed_settings, self._clock)
+        fetch = snapshot_fetcher(kit, self.feed, rest)
+        self._keeper = SnapshotKeeper(fetch, self.record_with, self._counters, self.settings.snapshots)
         repair = self.settings.repair if "trades" in kinds else None
-        self._repairer = (
-            TradeRepairer(rest, self.record_with, self._counters, self.on_alarm, repair) if repair else None
-        )
-        self.health = health or Health(endpoints.venue)
-        self._observer = Observer(self.health, endpoints, self.feed, rest, self.on_alarm)
+        talk = (self.record_with, self._counters, self.on_alarm)
+        self._repairer = TradeRepairer(rest, *talk, repair) if rest and repair else None
+        self.health = health or Health(kit.sockets.venue)
+        self._observer = Observer(self.health, kit, self.feed, rest, self.on_alarm)
         self._observer.expect(self.tracks)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         """Writes and folds, so that a slow disk keeps nobody from reading the sockets."""
@@ -113,12 +113,12 @@ class Collector:
 
     def _streams(self, tracks: Iterable[Track]) -> dict[str, tuple[str, ...]]:
         """Names of the streams of these symbols by route."""
-        return stream_names(self._endpoints, [track.symbol for track in tracks], self._kinds)
+        return self._kit.stream_names([track.symbol for track in tracks], self._kinds)
 
     def _assign(self, streams: Mapping[str, Sequence[str]]) -> dict[bytes, Track]:
         found = {}
         for name in (name for names in streams.values() for name in names):
-            track = self._tracks[name.partition("@")[0].encode()]
+            track = self._tracks[self._kit.symbol_of(name.encode())]
             track.streams.add(name)
             found[name.encode()] = track
         return found
@@ -233,16 +233,17 @@ class Collector:
 
     def on_frame(self, receive_ns: int, frame: bytes) -> None:
         """Record a message with its symbol; one that names no symbol of ours is kept with the first."""
-        stream = stream_of(frame)
+        stream = self._kit.sockets.dialect.stream_of(frame)
         track = self._by_stream.get(stream) if stream is not None else None
-        if track is None:
-            track = self._tracks.get(stream.partition(b"@")[0]) if stream is not None else None
-        if track is None and stream is not None and stream.partition(b"@")[0] in self._retired:
-            return
+        if track is None and stream is not None:
+            symbol = self._kit.symbol_of(stream)
+            track = self._tracks.get(symbol)
+            if track is None and symbol in self._retired:
+                return
         if track is None:
             self._counters["unrouted_frames"] += 1
             track = next(iter(self._tracks.values()))
-        elif stream is not None and b"@depth" in stream:
+        elif stream is not None and self._kit.is_book(stream):
             track.depth_is_flowing = True
         if stream is not None:
             self._observer.note(stream, receive_ns, frame)
@@ -307,7 +308,7 @@ class Collector:
             if not lost:
                 continue
             self.health.note_interruption([stream.encode() for stream in lost])
-            if any("@depth" in stream for stream in lost):
+            if any(self._kit.is_book(stream.encode()) for stream in lost):
                 track.depth_is_flowing = False
             self._record(track, receive_ns, frame)
         self._wake.set()

@@ -17,6 +17,7 @@ from undertow.market.batch import EventBatch, EventKind
 from undertow.market.columns import TRADE_SOURCES, TradeColumns
 from undertow.market.instruments import Instrument
 from undertow.market.time import MILLISECOND_NS
+from undertow.venues.rules import rules_of
 
 __all__ = ["Ledger", "audits_to_arrow"]
 
@@ -31,6 +32,7 @@ _CONNECTION = {
     "liquidations": _MARKET,
 }
 """Table → bit of the connection that carries it, as in a `disconnect` mark."""
+_TRADES = {"trades": _PUBLIC, "aggtrades": _MARKET}
 _UNTIMED = frozenset({"clock", "instruments", "funding_rate"})
 """Tables whose rows come when something happens, or are about the past."""
 
@@ -41,10 +43,15 @@ class Ledger:
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
         self._fold = CoverageFold()
+        self._has_trade_chain = rules_of(instrument.venue).has_trade_chain
 
     def note(self, batch: EventBatch, sampler: Sampler, sampled: Sampled) -> None:
         """A block that has been folded: its trades and its book."""
         for table, trades in sampled.trades.items():
+            if not self._has_trade_chain:
+                cut = (batch.kind == EventKind.DISCONNECT) & ((batch.first_id & _TRADES[table]) > 0)
+                self._fold.heartbeat(table, trades.event_ns, trades.receive_ns, batch.receive_ns[cut])
+                continue
             gaps = [gap for gap in sampled.gaps if gap.stream == table]
             self._fold.chain(table, trades.event_ns, trades.trade_id, gaps)
         for gap in sampled.gaps:

@@ -161,8 +161,8 @@ def _kline(event: Kline) -> Row:
         "trade_count": event.trade_count,
         "taker_buy_volume": event.taker_buy_volume,
         "taker_buy_quote_volume": event.taker_buy_quote_volume,
-        "first_trade_id": event.first_trade_id if event.trade_count else None,
-        "last_trade_id": event.last_trade_id if event.trade_count else None,
+        "first_trade_id": event.first_trade_id if event.trade_count > 0 else None,
+        "last_trade_id": event.last_trade_id if event.trade_count > 0 else None,
     }
 
 

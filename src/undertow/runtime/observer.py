@@ -4,27 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from undertow.runtime.health import ConnectionReport, Health, StreamExpectation
 from undertow.runtime.track import Track
-from undertow.venues.binance.endpoints import Endpoints
-from undertow.venues.binance.feed import Feed
 from undertow.venues.binance.rest import BinanceRest
+from undertow.venues.kits import VenueKit
+from undertow.venues.sockets.feed import Feed
 
-__all__ = ["Observer", "event_ms_of"]
-
-_EVENT_KEY = b'"E":'
-_HEAD = 200
-
-
-def event_ms_of(frame: bytes) -> int:
-    """The event time that a frame states near its beginning [Unix ms]; 0 where it states none.
-
-    >>> event_ms_of(b'{"stream":"s@aggTrade","data":{"e":"aggTrade","E":1672515782136,"s":"S"}}')
-    1672515782136
-    """
-    at = frame.find(_EVENT_KEY, 0, _HEAD)
-    if at < 0:
-        return 0
-    digits = frame[at + len(_EVENT_KEY) : at + len(_EVENT_KEY) + 14].lstrip()[:13]
-    return int(digits) if digits.isdigit() else 0
+__all__ = ["Observer"]
 
 
 class Observer:
@@ -33,9 +17,9 @@ class Observer:
     def __init__(
         self,
         health: Health,
-        endpoints: Endpoints,
+        kit: VenueKit,
         feed: Feed,
-        rest: BinanceRest,
+        rest: BinanceRest | None,
         alarm: Callable[[str], None],
     ) -> None:
         self.health = health
@@ -45,31 +29,28 @@ class Observer:
         self._feed = feed
         self._rest = rest
         self._heartbeat_s = feed.settings.heartbeat_s
-        self._kinds = {
-            kind.template.partition("@")[2]: (name, kind.patience) for name, kind in endpoints.streams.items()
-        }
+        self._kit = kit
 
     def expect(self, tracks: Sequence[Track]) -> None:
         """These streams are being collected."""
         for track in tracks:
             for stream in sorted(track.streams):
-                name, patience = self._kinds.get(stream.partition("@")[2], ("other", None))
+                name, patience = self._kit.kind_of(stream)
                 patience_s = None if patience is None else 3.0 * patience * self._heartbeat_s
                 self.health.expect(stream.encode(), track.symbol, StreamExpectation(name, patience_s))
 
     def note(self, stream: bytes, receive_ns: int, frame: bytes) -> None:
         """A frame of the exchange came."""
-        self.health.note(stream, receive_ns, event_ms_of(frame), len(frame))
+        self.health.note(stream, receive_ns, self._kit.event_ms_of(frame), len(frame))
 
     def tick(self, tracks: Sequence[Track], counters: Mapping[str, int]) -> None:
         """Bring the slow counters up to date; about once a second."""
         health = self.health
         health.reconnects = counters.get("reconnects", 0)
         health.queue_frames = sum(track.pending for track in tracks)
-        health.rest_weight_used, health.rest_weight_limit = (
-            self._rest.governor.used,
-            self._rest.governor.limit,
-        )
+        if self._rest is not None:
+            governor = self._rest.governor
+            health.rest_weight_used, health.rest_weight_limit = governor.used, governor.limit
         health.set_connections(
             [
                 ConnectionReport(

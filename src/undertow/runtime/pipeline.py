@@ -23,7 +23,6 @@ from undertow.runtime.feature_rows import timeframe_name, to_arrow
 from undertow.runtime.late import amend_late_counts
 from undertow.runtime.ledger import Ledger, audits_to_arrow
 from undertow.runtime.market_rows import market_tables
-from undertow.venues.binance.mapper import BinanceMapper
 from undertow.venues.binance.rest_trades import (
     REPAIR_STREAM,
     SINGLES_STREAM,
@@ -31,6 +30,7 @@ from undertow.venues.binance.rest_trades import (
     parse_single_trades,
 )
 from undertow.venues.mapped import Mapped, Reason, Rejection
+from undertow.venues.mappers import mapper_of, mapper_state, restore_mapper
 
 __all__ = ["Counts", "Pipeline"]
 
@@ -85,7 +85,7 @@ class Pipeline:
         self.settings = settings
         self.sampler = Sampler(instrument, settings)
         self.counts = Counts()
-        self._mapper = BinanceMapper(instrument)
+        self._mapper = mapper_of(instrument)
         self._engines = {length: FeatureEngine(FEATURES, length) for length in settings.timeframes_ns}
         self._lake = lake
         self._ledger = Ledger(instrument)
@@ -248,6 +248,7 @@ class Pipeline:
         """Everything carried, as arrays; `restore` takes it back."""
         arrays: Arrays = {f"sampler.{k}": v for k, v in self.sampler.to_arrays().items()}
         arrays["ledger"] = np.frombuffer(self._ledger.to_bytes(), np.uint8)
+        arrays["mapper"] = np.frombuffer(mapper_state(self._mapper), np.uint8)
         for length, engine in self._engines.items():
             arrays |= {f"features.{length}.{k}": v for k, v in engine.state().items()}
         return arrays
@@ -256,6 +257,7 @@ class Pipeline:
         """Go on from `to_arrays()` of a pipeline with the same instrument and settings."""
         self.sampler.restore(_part(arrays, "sampler."))
         self._ledger.restore(arrays["ledger"].tobytes())
+        restore_mapper(self._mapper, arrays["mapper"].tobytes() if "mapper" in arrays else b"")
         for length, engine in self._engines.items():
             engine.restore(_part(arrays, f"features.{length}."))
 

@@ -18,14 +18,15 @@ from undertow.market.time import MILLISECOND_NS
 from undertow.runtime.clock_offset import ClockOffset, Offset
 from undertow.runtime.listings import ListingChange, changes, new_listings
 from undertow.runtime.track import control_frame, wrapped
-from undertow.venues.binance import messages
+from undertow.venues.answers import RefusedError
 from undertow.venues.binance.instruments import (
     ExchangeInfo,
     find_instrument,
     parse_exchange_info,
     weight_limit,
 )
-from undertow.venues.binance.rest import BinanceRest, RefusedError
+from undertow.venues.binance.rest import BinanceRest
+from undertow.venues.marks import Clock, InstrumentChange
 
 __all__ = ["Poller", "PollingSettings"]
 
@@ -210,7 +211,7 @@ class Poller:
         self.count("listing_changes")
         self.alarm(str(found))
         stated = (found.symbol, found.change, found.before, found.after)
-        mark = messages.InstrumentChange(receive_ns // MILLISECOND_NS, *stated)
+        mark = InstrumentChange(receive_ns // MILLISECOND_NS, *stated)
         self.record(found.symbol, control_frame(mark))
 
     async def _ask_time(self) -> None:
@@ -220,4 +221,4 @@ class Poller:
         self.on_offset(offset)
         stated = (offset.offset_ns // 1000, offset.error_ns // 1000, offset.rtt_ns // 1000)
         server_ms = (probe.receive_ns + offset.offset_ns) // MILLISECOND_NS
-        self.record(self.symbols()[0], control_frame(messages.Clock(server_ms, *stated)))
+        self.record(self.symbols()[0], control_frame(Clock(server_ms, *stated)))

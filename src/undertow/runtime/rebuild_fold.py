@@ -20,7 +20,7 @@ from undertow.lake.writer import LakeWriter
 from undertow.market.instruments import Instrument
 from undertow.market.time import HOUR_NS, SECOND_NS
 from undertow.runtime.pipeline import Pipeline
-from undertow.venues.binance.instruments import known_instrument
+from undertow.venues.steps import known_instrument
 
 __all__ = ["Basis", "Folded", "find_basis", "fold_journal", "segment_hour", "were_received"]
 

@@ -11,7 +11,8 @@ import structlog
 
 from undertow.errors import VenueError
 from undertow.runtime.track import Track, wrapped
-from undertow.venues.binance.rest import BinanceRest, RefusedError
+from undertow.venues.answers import RefusedError
+from undertow.venues.binance.rest import BinanceRest
 
 __all__ = ["RepairSettings", "TradeRepairer"]
 

@@ -14,9 +14,9 @@ from undertow.market.batch import EventKind
 from undertow.market.instruments import Instrument
 from undertow.market.time import HOUR_NS, SECOND_NS, to_nanoseconds
 from undertow.runtime.pipeline import OnBars, Pipeline
-from undertow.venues.binance.instruments import known_instrument
-from undertow.venues.binance.mapper import BinanceMapper
 from undertow.venues.mapped import Reason
+from undertow.venues.mappers import mapper_of
+from undertow.venues.steps import known_instrument
 
 __all__ = ["Recording", "Replayed", "inspect", "replay"]
 
@@ -142,7 +142,7 @@ def _fold(done: Replayed, chunk: Chunk) -> None:
 
 
 def _refuse_other_venue(chunk: Chunk, instrument: Instrument) -> None:
-    mapped = BinanceMapper(instrument).map(chunk.data)
+    mapped = mapper_of(instrument).map(chunk.data)
     reasons = {rejection.reason for rejection in mapped.rejections}
     if Reason.OTHER_VENUE in reasons and not (mapped.batch.kind == EventKind.DELTA).any():
         other = "binance-spot" if instrument.venue == "binance-usdm" else "binance-usdm"

@@ -3,18 +3,38 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 
 from undertow.errors import VenueError
 from undertow.runtime.track import AUDIT_FRAME, Track
-from undertow.venues.binance.rest import BinanceRest, RefusedError
+from undertow.venues.answers import RefusedError
+from undertow.venues.binance.rest import BinanceRest
+from undertow.venues.kits import VenueKit
+from undertow.venues.sockets.feed import Feed
 
-__all__ = ["SnapshotKeeper", "SnapshotSettings"]
+__all__ = ["Fetch", "SnapshotKeeper", "SnapshotSettings", "snapshot_fetcher"]
+
+Fetch = Callable[[Track], Awaitable[bytes | None]]
+"""Has a snapshot of a symbol: its body, or None where it will come in the stream."""
 
 log = structlog.get_logger(__name__)
+
+
+def snapshot_fetcher(kit: VenueKit, feed: Feed, rest: BinanceRest | None) -> Fetch:
+    """From REST; without it by subscribing anew, which brings a snapshot in the stream."""
+
+    async def fetch(track: Track) -> bytes | None:
+        if rest is not None:
+            return (await rest.depth(track.symbol)).body
+        for stream in sorted(track.streams):
+            if kit.is_book(stream.encode()):
+                await feed.refresh(stream)
+        return None
+
+    return fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +56,13 @@ class SnapshotKeeper:
 
     def __init__(
         self,
-        rest: BinanceRest,
+        fetch: Fetch,
         record: Callable[[Track, bytes], None],
         counters: Counter[str],
         settings: SnapshotSettings,
     ) -> None:
         self.settings = settings
-        self._rest = rest
+        self._fetch_body = fetch
         self._record = record
         self._counters = counters
         self._slots = asyncio.Semaphore(settings.at_once)
@@ -81,7 +101,7 @@ class SnapshotKeeper:
             async with self._slots:
                 if is_audit:
                     self._record(track, AUDIT_FRAME)
-                answer = await self._rest.depth(track.symbol)
+                body = await self._fetch_body(track)
         except RefusedError:
             raise
         except VenueError as error:
@@ -89,7 +109,8 @@ class SnapshotKeeper:
             log.warning("snapshot_failed", symbol=track.symbol, reason=str(error))
         else:
             self._counters["audit_snapshots" if is_audit else "snapshots"] += 1
-            self._record(track, answer.body)
+            if body is not None:
+                self._record(track, body)
         finally:
             self._pace(track)
 

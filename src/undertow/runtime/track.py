@@ -129,7 +129,7 @@ class Track:
 def control_frame(message: msgspec.Struct) -> bytes:
     """A line of our own for the journal.
 
-    >>> from undertow.venues.binance.messages import Watermark
+    >>> from undertow.venues.marks import Watermark
     >>> control_frame(Watermark(T=1770123456789))
     b'{"stream":"!undertow","data":{"e":"watermark","T":1770123456789}}'
     """

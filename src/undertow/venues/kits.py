@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from undertow.venues.binance import dialect as binance_dialect
+from undertow.venues.binance import endpoints as binance
 from undertow.venues.bybit import dialect as bybit_dialect
 from undertow.venues.bybit import endpoints as bybit
 from undertow.venues.sockets.dialect import SocketMarket
 
-__all__ = ["Kind", "VenueKit", "bybit_kit"]
+__all__ = ["Kind", "VenueKit", "binance_kit", "bybit_kit"]
 
 Kind = tuple[str, float | None]
 """(kind of a stream, its patience in heartbeats or None)."""
@@ -45,6 +47,22 @@ def stated_ms(key: bytes, frame: bytes) -> int:
         return 0
     digits = frame[at + len(key) : at + len(key) + 14].lstrip()[:13]
     return int(digits) if digits.isdigit() else 0
+
+
+def binance_kit(endpoints: binance.Endpoints) -> VenueKit:
+    """A market of Binance."""
+    kinds: dict[str, Kind] = {
+        kind.template.partition("@")[2]: (name, kind.patience) for name, kind in endpoints.streams.items()
+    }
+    return VenueKit(
+        sockets=binance_dialect.socket_market(endpoints),
+        stream_names=partial(binance.stream_names, endpoints),
+        symbol_of=lambda stream: stream.partition(b"@")[0],
+        kind_of=lambda stream: kinds.get(stream.partition("@")[2], ("other", None)),
+        is_book=lambda stream: b"@depth" in stream,
+        event_ms_of=partial(stated_ms, b'"E":'),
+        has_rest_books=True,
+    )
 
 
 def bybit_kit(endpoints: bybit.Endpoints) -> VenueKit:

@@ -8,9 +8,9 @@ import pytest
 import uvloop
 from tests.venues.binance.fake_exchange import FakeExchange, RecordingSink, combined, running
 
-from undertow.venues.binance.connection import stream_of
-from undertow.venues.binance.feed import Feed
+from undertow.venues.binance.dialect import socket_market, stream_of
 from undertow.venues.feeding import FeedSettings
+from undertow.venues.sockets.feed import Feed
 
 DEPTH, TRADES = "btcusdt@depth@100ms", "btcusdt@aggTrade"
 BOTH: Mapping[str, Sequence[str]] = {"public": [DEPTH], "market": [TRADES]}
@@ -30,7 +30,7 @@ def play(
     async def main() -> tuple[Feed, RecordingSink]:
         async with FakeExchange() as exchange:
             sink = RecordingSink(exchange.waiter)
-            feed = Feed(exchange.endpoints, streams, sink, settings)
+            feed = Feed(socket_market(exchange.endpoints), streams, sink, settings)
             async with running(feed.run()) as task:
                 await scenario(exchange, feed, sink)
                 feed.stop()
@@ -98,7 +98,7 @@ def test_a_limit_on_streams_splits_the_socket() -> None:
         async with FakeExchange() as exchange:
             endpoints = replace(exchange.endpoints, streams_per_connection=2)
             names = [f"s{number}usdt@bookTicker" for number in range(5)]
-            feed = Feed(endpoints, {"public": names}, RecordingSink(exchange.waiter), FAST)
+            feed = Feed(socket_market(endpoints), {"public": names}, RecordingSink(exchange.waiter), FAST)
             async with running(feed.run()):
                 lines = await exchange.subscribed(3)
                 assert sorted(len(line.streams) for line in lines) == [1, 2, 2]
@@ -337,7 +337,7 @@ def test_going_away_can_be_the_end() -> None:
     async def main() -> list[tuple[str, str, frozenset[str]]]:
         async with FakeExchange() as exchange:
             sink = RecordingSink(exchange.waiter)
-            feed = Feed(exchange.endpoints, BOTH, sink, replace(FAST, end_on_going_away=True))
+            feed = Feed(socket_market(exchange.endpoints), BOTH, sink, replace(FAST, end_on_going_away=True))
             async with running(feed.run()) as task:
                 for line in await exchange.subscribed(2):
                     await line.socket.close(code=1001, message=b"the simulation is over")

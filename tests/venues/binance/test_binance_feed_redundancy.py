@@ -8,7 +8,7 @@ import pytest
 from tests.venues.binance.fake_exchange import FakeExchange, Line, RecordingSink, combined
 from tests.venues.binance.test_binance_feed import DEPTH, FAST, TRADES, ids, play, publish_until
 
-from undertow.venues.binance.feed import Feed
+from undertow.venues.sockets.feed import Feed
 
 TWO = replace(FAST, copies=2, hole_wait_s=0.2)
 MARK = "btcusdt@markPrice@1s"

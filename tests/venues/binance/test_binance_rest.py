@@ -5,8 +5,9 @@ import pytest
 from tests.venues.binance.fake_exchange import FakeExchange, Reply
 
 from undertow.errors import VenueError
+from undertow.venues.answers import RefusedError
 from undertow.venues.binance.governor import WeightGovernor
-from undertow.venues.binance.rest import BinanceRest, RefusedError
+from undertow.venues.binance.rest import BinanceRest
 
 BOOK = b'{"lastUpdateId":7, "E":1,"T":1,\n"bids":[["1.0","2"]],"asks":[]}'
 

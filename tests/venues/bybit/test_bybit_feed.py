@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from tests.venues.bybit.scenery import linear, new_sampler, play
+from tests.venues.bybit.bybit_scenery import linear, new_sampler, play
 from tests.venues.bybit.test_simulated_bybit import EVERYTHING, assert_book
 
 from undertow.market.batch import EventKind

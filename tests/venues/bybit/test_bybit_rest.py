@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 from aiohttp import web
-from tests.venues.bybit.scenery import play
+from tests.venues.bybit.bybit_scenery import play
 
 from undertow.errors import VenueError
 from undertow.venues.answers import RefusedError

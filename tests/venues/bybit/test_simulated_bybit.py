@@ -5,7 +5,7 @@ from collections import Counter
 
 import aiohttp
 import pytest
-from tests.venues.bybit.scenery import (
+from tests.venues.bybit.bybit_scenery import (
     PlainClient,
     connect,
     journal,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from undertow.market.batch import EventBatch, EventKind
 from undertow.market.instruments import Instrument
 from undertow.market.time import to_nanoseconds
+from undertow.venues import marks
 from undertow.venues.binance import messages
 from undertow.venues.binance.drift import fault_of, type_of, unknown_parts
 from undertow.venues.binance.frame_row import SCRATCH
@@ -168,12 +169,12 @@ class BinanceMapper:
 
     def _take(self, mapped: Mapped, row: int, message: messages.Message) -> None:
         batch = mapped.batch
-        if isinstance(message, messages.Watermark):
+        if isinstance(message, marks.Watermark):
             batch.kind[row] = EventKind.WATERMARK
             batch.event_ns[row] = to_nanoseconds(message.T)
-        elif isinstance(message, messages.Audit):
+        elif isinstance(message, marks.Audit):
             batch.kind[row] = EventKind.AUDIT
-        elif isinstance(message, messages.Disconnect):
+        elif isinstance(message, marks.Disconnect):
             batch.kind[row] = EventKind.DISCONNECT
             batch.first_id[row] = _DISCONNECT_STREAMS.get(message.category, 3)
         else:

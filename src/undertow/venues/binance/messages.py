@@ -7,21 +7,18 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from undertow.venues.marks import Audit, Clock, Disconnect, InstrumentChange, Watermark
+
 __all__ = [
     "FREQUENT",
     "KNOWN_FIELDS",
-    "Audit",
-    "Clock",
-    "Disconnect",
     "ForceOrder",
     "FundingRateAnswer",
-    "InstrumentChange",
     "KlineMessage",
     "MarkPriceUpdate",
     "Message",
     "OpenInterestAnswer",
     "ServerShutdown",
-    "Watermark",
     "unwrap",
 ]
 
@@ -138,49 +135,6 @@ class ServerShutdown(msgspec.Struct, frozen=True, tag_field="e", tag="serverShut
     """The server asks to reconnect."""
 
     E: Stamp
-
-
-# {"stream":"!undertow","data":{"e":"disconnect","category":"public","reason":"connection reset"}}
-class Disconnect(msgspec.Struct, frozen=True, tag_field="e", tag="disconnect"):
-    """Our own mark in the journal: the connection of a category was lost."""
-
-    category: str
-    reason: str
-
-
-# {"stream":"!undertow","data":{"e":"watermark","T":1770123456789}}
-class Watermark(msgspec.Struct, frozen=True, tag_field="e", tag="watermark"):
-    """Our own mark in the journal: no frame came and event time has reached `T`."""
-
-    T: Stamp
-
-
-# {"stream":"!undertow","data":{"e":"audit"}}
-class Audit(msgspec.Struct, frozen=True, tag_field="e", tag="audit"):
-    """Our own mark in the journal: the snapshot that comes next is for comparing the book with."""
-
-
-# {"stream":"!undertow","data":{"e":"clock","T":1770123456789,"offset_us":-120,"error_us":900,
-#  "rtt_us":1400}}
-class Clock(msgspec.Struct, frozen=True, tag_field="e", tag="clock"):
-    """Our own mark in the journal: the exchange's clock against ours."""
-
-    T: Stamp
-    offset_us: int
-    error_us: int
-    rtt_us: int
-
-
-# {"stream":"!undertow","data":{"e":"instrument","T":1770123456789,"symbol":"BTCUSDT","change":"tick",
-#  "before":"0.10","after":"0.01"}}
-class InstrumentChange(msgspec.Struct, frozen=True, tag_field="e", tag="instrument"):
-    """Our own mark in the journal: what the exchange states of a symbol has changed."""
-
-    T: Stamp
-    symbol: str
-    change: str
-    before: str
-    after: str
 
 
 # {"stream":"btcusdt@openInterest","data":{"openInterest":"10659.509","symbol":"BTCUSDT",

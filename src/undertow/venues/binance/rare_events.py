@@ -16,6 +16,7 @@ from undertow.market.events import (
     OpenInterest,
 )
 from undertow.market.time import to_nanoseconds
+from undertow.venues import marks
 from undertow.venues.binance import messages
 
 __all__ = ["POLLED", "event_of"]
@@ -35,10 +36,10 @@ def event_of(message: messages.Message, receive_ns: int) -> MarketEvent | None:
             return _liquidation(message, receive_ns)
         case messages.KlineMessage():
             return _kline(message.k, receive_ns)
-        case messages.Clock():
+        case marks.Clock():
             measured = (message.offset_us, message.error_us, message.rtt_us)
             return ClockOffset("", _instant(message.T), receive_ns, *measured)
-        case messages.InstrumentChange():
+        case marks.InstrumentChange():
             stated = (message.change, message.before, message.after)
             return ListingChange(message.symbol, _instant(message.T), receive_ns, *stated)
         case _:

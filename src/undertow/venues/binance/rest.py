@@ -4,7 +4,6 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -15,10 +14,11 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from tenacity.wait import wait_random_exponential
 
 from undertow.errors import VenueError
+from undertow.venues.answers import Answer, RefusedError, TimeProbe
 from undertow.venues.binance.endpoints import Endpoints, rest_path
 from undertow.venues.binance.governor import Priority, Sleep, WeightGovernor
 
-__all__ = ["Answer", "BinanceRest", "RefusedError", "TimeProbe"]
+__all__ = ["BinanceRest"]
 
 log = structlog.get_logger(__name__)
 
@@ -28,27 +28,6 @@ _REFUSALS = {
 }
 _BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
 _DEFAULT_PAUSE_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A body as it came, to be journalled verbatim. `receive_ns` is when its last byte was there."""
-
-    receive_ns: int
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class TimeProbe:
-    """The exchange's clock between two looks at ours. Times in ns."""
-
-    send_ns: int
-    server_ms: int
-    receive_ns: int
-
-
-class RefusedError(VenueError):
-    """The exchange will not serve us, however often we ask."""
 
 
 class _TryAgain(Exception):  # noqa: N818 - a signal to the retry loop, not an error

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from tests.faults.harness import COLLECTING, FAST, Outcome, Scenario, play
+from undertow.lake.quality import audit
 from undertow.runtime.repair import RepairSettings
 from undertow.venues.simulated.faults import Fault
 
@@ -77,7 +78,10 @@ def test_partial_answers(tmp_path: Path) -> None:
     "T5", "single trades left out of the aggregates, whose ids stay consecutive: detected, had from REST"
 )
 def test_single_trades_missing_from_aggregates(tmp_path: Path) -> None:
-    outcome = play(Scenario([Fault(at_s=20.0, kind="partial_range", symbol="BTCUSDT", count=3)]), tmp_path)
+    outcome = play(
+        Scenario([Fault(at_s=t_s, kind="partial_range", symbol="BTCUSDT", count=3) for t_s in (20.0, 40.0)]),
+        tmp_path,
+    )
     gaps = outcome.gaps("aggtrades singles")
     assert len(gaps) >= 1
     assert all(int(str(g["last_id"])) >= int(str(g["first_id"])) > 0 for g in gaps)
@@ -97,6 +101,7 @@ def test_single_trades_missing_from_aggregates(tmp_path: Path) -> None:
     assert outcome.coverage("aggtrades singles", "gap") == []
     assert len(outcome.coverage("aggtrades singles", "complete by id chain")) == len(gaps)
     outcome.check_derivation()
+    assert [str(found) for found in audit(outcome.folder / "lake")] == []
 
 
 @scenario("T5", "single trades that REST no longer has: they stay a gap, and it is said")

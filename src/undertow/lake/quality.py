@@ -14,6 +14,7 @@ from undertow.lake.layout import DATA, MANIFEST, TABLES, HourKey, find_hours
 from undertow.lake.reader import Lake
 from undertow.lake.schemas import SCHEMA_VERSION
 from undertow.market.time import MILLISECOND_NS
+from undertow.venues.rules import rules_of
 
 __all__ = ["Finding", "audit", "late_rows"]
 
@@ -124,8 +125,15 @@ def _audit_rows(data: Path, key: HourKey, rows: pa.Table) -> Iterator[Finding]:
 
 
 def _audit_ids(lake: Lake, venue: str, table: str, symbol: str) -> Iterator[Finding]:
-    """Trade ids that are missing without a gap that says so."""
-    hours = lake.read(venue, table, symbol, columns=["trade_id"])
+    """Trade ids that are missing without a gap that says so, where ids form a chain.
+
+    Single trades that were had because no aggregate told them are no recording of their stream.
+    """
+    if not rules_of(venue).has_trade_chain:
+        return
+    hours = list(lake.read(venue, table, symbol, columns=["trade_id", "source"]))
+    if table == "trades" and not any("stream" in rows["source"].unique().to_pylist() for rows in hours):
+        return
     stored = [_runs(rows["trade_id"].to_numpy()) for rows in hours]
     recorded = [
         np.stack([rows["first_id"].to_numpy(), rows["last_id"].to_numpy()], axis=1)[of_table]

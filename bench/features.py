@@ -35,6 +35,7 @@ from undertow.frames.column_set import book_columns
 from undertow.frames.frame_fold import FrameFold
 from undertow.frames.frames import BOOK_LEVELS
 from undertow.lake.reader import Lake
+from undertow.lake.schemas import BOOK_CHANGES
 from undertow.market.columns import TradeColumns
 from undertow.market.time import MILLISECOND_NS, SECOND_NS
 from undertow.runtime.batch import compute_features, open_history
@@ -67,6 +68,7 @@ _BOOK_COLUMNS = [
     "update_count",
     "late_update_count",
     "last_update_ns",
+    *BOOK_CHANGES,
 ]
 
 
@@ -79,7 +81,7 @@ def ours_from_lake(root: Path) -> list[FeatureBlock]:
 def ours_in_memory(trades: TradeColumns) -> FeatureBlock:
     """The columns of SPEC 5.1 and 5.2, as the peers make them."""
     fold = FrameFold(INSTRUMENT, SETTINGS.timeframes_ns, SETTINGS.lateness_ns, SETTINGS.large())
-    no_samples = book_columns(np.zeros((0, 11), np.int64), np.zeros((0, 4, BOOK_LEVELS), np.int64))
+    no_samples = book_columns(np.zeros((0, 13), np.int64), np.zeros((0, 4, BOOK_LEVELS), np.int64))
     frames = fold.advance(trades, no_samples, (), DAY_END_NS)[SECOND_NS]
     return FeatureEngine(_FLOW, SECOND_NS).push(frames)
 

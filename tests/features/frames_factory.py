@@ -163,7 +163,7 @@ def _flow(rng: Generator, columns: Columns, length_ns: int) -> Columns:
         "sign_continuations": rng.integers(0, pairs + 1),
         "up_moves": ups,
         "down_moves": moves - ups,
-        "absolute_change": moves * sizes,
+        "absolute_change": np.where(traded, np.abs(columns["close"] - columns["open"]), 0) + moves * sizes,
         "square_change": moves * sizes**2,
         "change_pairs": change_pairs,
         "change_products": rng.integers(-9, 9, count) * (change_pairs > 0),

@@ -169,10 +169,10 @@ def test_what_features_share_is_computed_once_a_block() -> None:
 
 
 def test_a_restored_memory_shares_nothing_of_before() -> None:
-    m, block = Memory(), blank(2, close=[1, 2])
+    m, block, next_block = Memory(), blank(2, close=[1, 2]), blank(1, close=[4])
     empty = m.state()
     m.begin("first")
     assert m.shared(block, running, 1).tolist() == [1.0, 3.0]
+    assert m.shared(next_block, running, 1).tolist() == [7.0]
     m.restore(empty)
-    m.begin("first")
-    assert m.shared(block, running, 1).tolist() == [1.0, 3.0]
+    assert m.shared(next_block, running, 1).tolist() == [4.0]

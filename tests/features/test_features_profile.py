@@ -87,7 +87,7 @@ def test_worked_by_hand() -> None:
 
 
 def test_of_equal_bins_the_lowest_is_the_point_of_control_and_the_upper_one_joins_first() -> None:
-    """5 lots at 100 and at 102; 10 at 99 and 101 around 20 at 100, of 40 lots 28 are 70 %."""
+    """5 lots each at 100 and 102; then 10 at 99, 20 at 100 and 10 at 101, where 28 are 70 %."""
     flat = np.full(16, 100)
     twins = computed(
         blank(16, 900 * SECOND, close=flat, buy_lots=[5] * 2 + [0] * 14, notional=[500, 510] + [0] * 14)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.features.frames_factory import array_columns, blank, random_frames, with_columns
+from tests.features.frames_factory import FLOW, array_columns, blank, random_frames, with_columns
 from undertow.features.catalogue import FEATURES, feature_set
 from undertow.features.engine import FeatureEngine
 from undertow.features.feature import Feature
@@ -22,8 +22,13 @@ BY_NAME = {feature.name: feature for feature in FEATURES}
 # Which table of the lake each column of a frame comes from.
 TABLES = {f.name: "trades" for f in fields(Frames)}
 TABLES |= dict.fromkeys(("trade_gap_ns", "gap_ns"), "gaps")
-BOOK_PREFIXES = ("sample_", "bid_", "ask_", "imbalance_", "spread_", "ofi_", "update_", "last_update_")
+BOOK_PREFIXES = (
+    *("sample_", "detailed_", "bid_", "ask_", "imbalance_", "spread_", "ofi_", "update_", "last_update_"),
+)
 TABLES |= {name: "book_depth" for name in TABLES if name.startswith(BOOK_PREFIXES)}
+TABLES |= {f"flow.{name}": "trades" for name in FLOW} | {"flow.since_gap_ns": "gaps"}
+TABLES |= {f"flow.{name}": "trades, book_depth" for name in ("effective", "effective_value")}
+TABLES |= {f"flow.{name}": "trades, book_depth" for name in ("realised", "impact", "realised_value")}
 UNSOURCED = {"length_ns", "price", "quantity", "lateness_ns", "open_ns"}
 
 
@@ -87,10 +92,23 @@ def mirrored(frames: Frames) -> Frames:
     columns |= {"bid_ticks": flip(frames.ask_ticks, frames.ask_lots)}
     columns |= {"ask_ticks": flip(frames.bid_ticks, frames.bid_lots)}
     columns |= {"notional": MIRROR_TOP * (frames.buy_lots + frames.sell_lots) - frames.notional}
-    columns |= {name: -getattr(frames, name) for name in ("imbalance_sums", "ofi_1", "ofi_10")}
+    columns |= {name: -getattr(frames, name) for name in ("imbalance_sums", "ofi_1", "ofi_10", "ofi_levels")}
+    columns |= {"bid_added": frames.ask_added, "ask_added": frames.bid_added}
+    columns |= {"bid_removed": frames.ask_removed, "ask_removed": frames.bid_removed}
+    columns |= mirrored_flow(frames)
     columns |= {"open": flip(frames.open, frames.open), "close": flip(frames.close, frames.close)}
     columns |= {"high": flip(frames.low, frames.low), "low": flip(frames.high, frames.high)}
     return with_columns(frames, columns)
+
+
+def mirrored_flow(frames: Frames) -> dict[str, Any]:
+    """What single trades say of it, but for values at the middle, which need each trade's quantity."""
+    flow = frames.flow
+    columns: dict[str, Any] = {"buy_count": frames.trade_count - flow.buy_count}
+    columns |= {"up_moves": flow.down_moves, "down_moves": flow.up_moves}
+    columns |= {"buy_levels": flow.sell_levels, "sell_levels": flow.buy_levels}
+    turned = MIRROR_TOP * (frames.buy_lots - frames.sell_lots)
+    return columns | {"signed_notional": flow.signed_notional - turned}
 
 
 def mirror_expectation(feature: Feature, there: dict[str, Any]) -> Any:
@@ -119,10 +137,12 @@ def test_few_features_have_no_mirror_law() -> None:
 
 
 DIMENSIONLESS = [
-    f.name for f in FEATURES if f.unit in ("share", "log share", "bps", "points", "flag", "std", "ATR")
+    f.name
+    for f in FEATURES
+    if f.unit in ("share", "log share", "bps", "points", "flag", "std", "ATR", "ratio")
 ]
-PER_PRICE = {"quote": 1, "base/quote": -1}
-PER_QUANTITY = {"base": 1, "base/quote": 1}
+PER_PRICE = {"quote": 1, "base/quote": -1, "quote/base": 1, "bps/Mquote": -1}
+PER_QUANTITY = {"base": 1, "base/quote": 1, "quote/base": -1, "bps/Mquote": -1, "base/s": 1}
 
 
 @few
@@ -163,23 +183,29 @@ def test_a_bar_without_a_book_sample_has_no_book_feature(frames: Frames) -> None
 class Watched:
     """Frames that remember which columns were read."""
 
-    def __init__(self, frames: Frames) -> None:
-        self.frames, self.read = frames, set[str]()
+    def __init__(self, frames: Any, read: set[str], prefix: str = "") -> None:
+        self.frames, self.read, self.prefix = frames, read, prefix
+
+    def __len__(self) -> int:
+        return len(self.frames)
 
     def __getattr__(self, name: str) -> Any:
-        self.read.add(name)
-        return getattr(self.frames, name)
+        value = getattr(self.frames, name)
+        if name == "flow":
+            return Watched(value, self.read, "flow.")
+        self.read.add(self.prefix + name)
+        return value
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda f: f.name)
 def test_inputs_are_the_tables_that_are_read(feature: Any) -> None:
-    watched = Watched(blank(3))
+    watched = Watched(blank(3), set())
     feature.function(watched, Memory())
-    tables = {TABLES[name] for name in watched.read - UNSOURCED}
+    tables = {table for name in watched.read - UNSOURCED for table in TABLES[name].split(", ")}
     assert tables == set(feature.inputs.split(", ")) - {"clock"}
 
 
 def test_families_are_whole_and_in_the_order_of_the_columns() -> None:
-    families = ["ohlcv", "trades", "book", "microstructure", "technical", "volatility", "profile", "rolling"]
-    families += ["calendar", "quality"]
+    families = ["ohlcv", "trades", "book", "microstructure", "impact", "arrival", "book_changes"]
+    families += ["technical", "volatility", "profile", "rolling", "calendar", "quality"]
     assert feature_set("all") == tuple(f for family in families for f in feature_set(family))

@@ -36,6 +36,7 @@ def trading_walk(
         buy_lots=buys,
         sell_lots=sells,
         notional=(buys + sells) * close,
+        signed_notional=(buys - sells) * close,
         trade_gap_ns=gap_ns,
         gap_ns=gap_ns,
     )

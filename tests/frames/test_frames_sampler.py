@@ -31,9 +31,9 @@ def column(parts: list[Any], name: str) -> NDArray[Any]:
 
 def same_frames(first: list[Sampled], second: list[Sampled]) -> None:
     for length in SETTINGS.timeframes_ns:
+        a = [s.frames[length] for s in first if length in s.frames]
+        b = [s.frames[length] for s in second if length in s.frames]
         for f in fields(Frames):
-            a = [s.frames[length] for s in first if length in s.frames]
-            b = [s.frames[length] for s in second if length in s.frames]
             if isinstance(getattr(a[0], f.name), np.ndarray):
                 assert column(a, f.name).tobytes() == column(b, f.name).tobytes(), f.name
         ours, theirs = [frames.flow for frames in a], [frames.flow for frames in b]

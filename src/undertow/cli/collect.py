@@ -127,12 +127,14 @@ def collect(
     from undertow.cli.logs import configure_logs
     from undertow.cli.markets import market_of, refuse_options
     from undertow.runtime.collector import CollectorSettings
+    from undertow.runtime.lean_memory import use_lean_memory
     from undertow.runtime.repair import RepairSettings
     from undertow.runtime.snapshots import SnapshotSettings
     from undertow.venues.bybit.endpoints import VENUES
     from undertow.venues.feeding import FeedSettings
 
     configure_logs(log_level)
+    use_lean_memory()
     endpoints, default_symbols = market_of(venue, url)
     if venue in VENUES:
         given = {"symbols-file": symbols_file, "follow-listings": follow_listings, "take-over": take_over}

@@ -2,8 +2,11 @@
 
 from undertow.errors import InputError
 from undertow.features import (
+    arrival,
     book,
+    book_changes,
     calendar,
+    impact,
     microstructure,
     ohlcv,
     profile,
@@ -32,6 +35,9 @@ FEATURES: tuple[Feature, ...] = registered(
     *trades.LINES,
     *book.LINES,
     *microstructure.LINES,
+    *impact.LINES,
+    *arrival.LINES,
+    *book_changes.LINES,
     *technical.LINES,
     *volatility.LINES,
     *profile.LINES,

@@ -1,27 +1,55 @@
-"""Order flow and queue at the best level, from the literature (SPEC 5.7)."""
+"""Order flow and queue at the best level, from the literature (SPEC 5.7).
 
-from undertow.features.feature import ANY, BOOK, FLOW, NO_FLOW, NO_VOLUME, SIGNED, Feature
+After a gap of the trade stream a decaying sum is null for five half-lives: until then what is missing would
+weigh more than 1/32.
+"""
+
+from undertow.features.feature import ANY, BOOK, FLOW, NO_FLOW, NO_VOLUME, SIGNED, Feature, Formula
 from undertow.features.memory import Floats, Memory
-from undertow.features.nulls import flow_only, known, ratio
+from undertow.features.nulls import flow_only, known, known_since_gap, ratio
 from undertow.frames.frames import Frames
 from undertow.market.time import SECOND_NS
 
-__all__ = ["LINES", "queue_imbalance", "signed_flow_ewma_5s", "signed_flow_ewma_20s"]
+__all__ = [
+    "LINES",
+    "queue_imbalance",
+    "signed_flow_ewma_1s",
+    "signed_flow_ewma_5s",
+    "signed_flow_ewma_20s",
+    "signed_flow_ewma_60s",
+    "signed_flow_ewma_300s",
+]
 
 
-def _signed_flow(f: Frames, m: Memory, half_life_s: float) -> Floats:
+def _signed_flow(f: Frames, m: Memory, half_life_s: int) -> Floats:
     delta = f.quantity.to_floats(f.buy_lots - f.sell_lots)
-    return flow_only(m.decay(delta, half_life_s * SECOND_NS / f.length_ns), f)
+    decayed = m.decay(delta, half_life_s * SECOND_NS / f.length_ns)
+    return flow_only(known_since_gap(decayed, f, 5 * half_life_s * SECOND_NS), f)
+
+
+def signed_flow_ewma_1s(f: Frames, m: Memory) -> Floats:
+    """Σ vol_delta of all bars so far, each halved every 1 s [base units]."""
+    return _signed_flow(f, m, 1)
 
 
 def signed_flow_ewma_5s(f: Frames, m: Memory) -> Floats:
     """Σ vol_delta of all bars so far, each halved every 5 s [base units]."""
-    return _signed_flow(f, m, 5.0)
+    return _signed_flow(f, m, 5)
 
 
 def signed_flow_ewma_20s(f: Frames, m: Memory) -> Floats:
     """Σ vol_delta of all bars so far, each halved every 20 s [base units]."""
-    return _signed_flow(f, m, 20.0)
+    return _signed_flow(f, m, 20)
+
+
+def signed_flow_ewma_60s(f: Frames, m: Memory) -> Floats:
+    """Σ vol_delta of all bars so far, each halved every 60 s [base units]."""
+    return _signed_flow(f, m, 60)
+
+
+def signed_flow_ewma_300s(f: Frames, m: Memory) -> Floats:
+    """Σ vol_delta of all bars so far, each halved every 300 s [base units]."""
+    return _signed_flow(f, m, 300)
 
 
 def queue_imbalance(f: Frames, m: Memory) -> Floats:  # noqa: ARG001 - one signature for all features
@@ -30,11 +58,19 @@ def queue_imbalance(f: Frames, m: Memory) -> Floats:  # noqa: ARG001 - one signa
     return known(ratio(bid - ask, bid + ask), f.sample_count > 0)
 
 
+_FADING = f"{NO_FLOW}, and five half-lives after it"
+
+
+def _signed(function: Formula) -> Feature:
+    return Feature(function.__name__, function, "base", ANY, _FADING, FLOW, "SPEC 5.7", mirror="odd")
+
+
 LINES = (
-    Feature("signed_flow_ewma_5s", signed_flow_ewma_5s, "base", ANY, NO_FLOW, FLOW, "SPEC 5.7", mirror="odd"),
-    Feature(
-        "signed_flow_ewma_20s", signed_flow_ewma_20s, "base", ANY, NO_FLOW, FLOW, "SPEC 5.7", mirror="odd"
-    ),
+    _signed(signed_flow_ewma_1s),
+    _signed(signed_flow_ewma_5s),
+    _signed(signed_flow_ewma_20s),
+    _signed(signed_flow_ewma_60s),
+    _signed(signed_flow_ewma_300s),
     Feature(
         "queue_imbalance",
         queue_imbalance,

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from undertow.features.memory import Floats, Integers
 from undertow.frames.frames import Frames
 
-__all__ = ["flow_only", "known", "known_close", "ratio", "with_book"]
+__all__ = ["flow_only", "known", "known_close", "known_since_gap", "ratio", "with_book"]
 
 
 def known(values: Floats | Integers, where: NDArray[np.bool_]) -> Floats:
@@ -26,6 +26,14 @@ def ratio(above: Floats | Integers, below: Floats | Integers) -> Floats:
 def flow_only(values: Floats | Integers, f: Frames) -> Floats:
     """Null in bars that lie wholly inside a gap of the trade stream: there nothing is known of the flow."""
     return known(values, f.trade_gap_ns < f.length_ns)
+
+
+def known_since_gap(values: Floats | Integers, f: Frames, past_ns: int) -> Floats:
+    """Null where a second of the `past_ns` before the close lies wholly inside a gap of the trade stream.
+
+    For what looks back by time: seconds without trades count there, and those in a gap would count as such.
+    """
+    return known(values, f.flow.since_gap_ns >= past_ns)
 
 
 def known_close(f: Frames) -> Floats:

@@ -149,7 +149,7 @@ def _read(total: Floats, bar: Floats, close: float, steps: tuple[int, int, int, 
         row[_SKEW] = np.sqrt(n) * total[_CHANGES + 3] / (square * np.sqrt(square))
         row[_KURTOSIS] = n * total[_CHANGES + 4] / (square * square)
     row[_RANGE] = reach * steps[0] / steps[1]
-    row[_LEVEL] = total[_VOLUME_SUM] / total[_VOLUME] * steps[2] / steps[3]
+    row[_LEVEL] = total[_VOLUME_SUM] / total[_VOLUME]  # in lots, so that a ratio of two knows no lot size
 
 
 @kernel
@@ -211,6 +211,7 @@ def _rows(f: Frames, m: Memory) -> Floats:
     steps = (f.price.units, f.price.divisor, f.quantity.units, f.quantity.divisor)
     rows, out = np.empty((2, _WIDTH)), np.empty((_ROWS, len(f.open_ns)))
     _fold(columns, f.length_ns, int(f.open_ns[0]), steps, past, places, rows, cells, out)
+    out[_LEVEL:_RATIO:_PER_WINDOW] *= f.quantity.units / f.quantity.divisor
     return out
 
 

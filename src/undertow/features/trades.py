@@ -4,8 +4,9 @@ import numpy as np
 
 from undertow.features.feature import ANY, FLOW, NO_FLOW, NO_PRICE, NO_TRADE, POSITIVE, SHARE, Feature
 from undertow.features.memory import Floats, Memory
-from undertow.features.nulls import flow_only, known, ratio
+from undertow.features.nulls import flow_only, known, known_since_gap, ratio
 from undertow.frames.frames import Frames
+from undertow.market.time import SECOND_NS
 
 __all__ = [
     "LINES",
@@ -69,12 +70,12 @@ def trade_intensity_1s(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
 
 def trade_intensity_5s(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """Trades in the last 5 s before the close, per second [1/s]."""
-    return flow_only(f.trailing_counts[:, 1] / 5.0, f)
+    return flow_only(known_since_gap(f.trailing_counts[:, 1] / 5.0, f, 5 * SECOND_NS), f)
 
 
 def trade_intensity_10s(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """Trades in the last 10 s before the close, per second [1/s]."""
-    return flow_only(f.trailing_counts[:, 2] / 10.0, f)
+    return flow_only(known_since_gap(f.trailing_counts[:, 2] / 10.0, f, 10 * SECOND_NS), f)
 
 
 def large_trade_count(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
@@ -119,7 +120,7 @@ LINES = (
         trade_intensity_5s,
         "trades/s",
         POSITIVE,
-        NO_FLOW,
+        f"{NO_FLOW}, and 5 s after it",
         FLOW,
         "SPEC 5.2",
         mirror="even",
@@ -129,7 +130,7 @@ LINES = (
         trade_intensity_10s,
         "trades/s",
         POSITIVE,
-        NO_FLOW,
+        f"{NO_FLOW}, and 10 s after it",
         FLOW,
         "SPEC 5.2",
         mirror="even",

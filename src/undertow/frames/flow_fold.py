@@ -168,15 +168,16 @@ def _add_chain(
         begin += 1
     price, sign, before = carry[_TICKS], carry[_SIGN], carry[_CHANGE]
     products, ups, downs, absolute, square, signs = 0, 0, 0, 0, 0, 0
-    for i in range(begin, end):
-        now, change = 1 - 2 * is_buyer_maker[i], ticks[i] - price
+    prices, sold = ticks[begin:end], is_buyer_maker[begin:end]
+    for i in range(len(prices)):  # from 0 on, no index has to be looked at for being negative
+        now, change = 1 - 2 * sold[i], prices[i] - price
         signs += now * sign
         ups += change > 0
         downs += change < 0
         absolute += abs(change)
         square += change * change
         products += change * before
-        price, sign, before = ticks[i], now, change
+        price, sign, before = prices[i], now, change
     row[_CONTINUED] += (end - begin + signs) // 2
     row[_UPS] += ups
     row[_DOWNS] += downs
@@ -198,9 +199,9 @@ def _add_counts(
     net_1, net_2, net_3 = recent[1, 0], recent[1, 1], recent[1, 2]
     while at < len(event_ns) and event_ns[at] < until_ns:
         sign = 1 - 2 * is_buyer_maker[at]
-        millisecond = (event_ns[at] - open_ns) // MILLISECOND_NS
-        active += millisecond != newest
-        newest = millisecond
+        millisecond = np.uint64(event_ns[at] - open_ns) // np.uint64(MILLISECOND_NS)
+        active += np.int64(millisecond) != newest
+        newest = np.int64(millisecond)
         signs += sign
         weight_1, weight_2, weight_3 = _WEIGHTS[millisecond]
         both_1 += weight_1
@@ -231,11 +232,12 @@ def _add_lots(
     """Signed notional, spread to the middle, and volume buckets."""
     row, carry = state.row, state.carry
     volume, balance, notional = 0, 0, 0
-    for i in range(begin, end):
-        signed = lots[i] * (1 - 2 * is_buyer_maker[i])
-        volume += lots[i]
+    prices, sizes, sold = ticks[begin:end], lots[begin:end], is_buyer_maker[begin:end]
+    for i in range(len(sizes)):
+        signed = sizes[i] * (1 - 2 * sold[i])
+        volume += sizes[i]
         balance += signed
-        notional += signed * ticks[i]
+        notional += signed * prices[i]
     row[_SIGNED_NOTIONAL] += notional
     if has_middle:
         spread, value = 2 * notional - carry[_MID] * balance, carry[_MID] * volume

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertow.frames import bars, flow_fold, trade_fold
-from undertow.frames.frames import BOOK_LEVELS, OFI_LEVELS, FlowFrames, Frames
+from undertow.frames.frames import BOOK_LEVELS, FLOW_COLUMNS, OFI_LEVELS, FlowFrames, Frames
 from undertow.frames.gaps import covered_ns
 from undertow.market.columns import BookColumns, TradeColumns
 from undertow.market.events import Gap
@@ -137,7 +137,8 @@ class FrameFold:
         if length_ns != SECOND_NS:
             rows, levels = np.empty((count, flow_fold.WIDTH), np.int64), np.empty((count, 2, 3), np.float64)
             flow_fold.merge_flow(start_ns, *flow, length_ns, self._flow_bars[length_ns], rows, levels)
-        return FlowFrames(*np.ascontiguousarray(rows.T), levels[:, 0].copy(), levels[:, 1].copy())
+        columns = dict(zip(FLOW_COLUMNS, np.ascontiguousarray(rows.T), strict=True))
+        return FlowFrames(**columns, buy_levels=levels[:, 0].copy(), sell_levels=levels[:, 1].copy())
 
     def _fold_bars(
         self,

@@ -1,6 +1,6 @@
 """Frames: what every feature is computed from, one row a bar, in whole ticks and lots."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -145,7 +145,7 @@ class Frames:
     """Order-flow imbalance at the best level, summed over every book update [lots]."""
     ofi_10: Integers
     """The same summed over levels 1 to 10."""
-    ofi_levels: Integers
+    ofi_levels: Integers = field(repr=False)
     """(T, 10): the same at each level alone."""
     bid_added: Integers
     """Σ of what book updates added to quantities among the ten best bids [lots]; see `BookColumns`."""
@@ -157,7 +157,7 @@ class Frames:
     update_count: Integers
     last_update_ns: Integers
     """Event time of the newest book update applied; 0 where the book was never known."""
-    flow: FlowFrames
+    flow: FlowFrames = field(repr=False)
 
     def __len__(self) -> int:
         """Number of bars."""

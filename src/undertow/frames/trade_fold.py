@@ -62,9 +62,10 @@ class TradeState(NamedTuple):
     counts: Integers
     """(10,) trades in each of the last ten seconds, ring by second of the epoch."""
     window: Integers
-    """(2, capacity) times and lots of the trades in the large-trade window, a ring; a power of two."""
+    """(2, capacity) times of the trades in the large-trade window, and Σ lots of all trades before each; a
+    ring, its capacity a power of two."""
     meta: Integers
-    """(4,) head, size and Σ lots of the window, and whether the grid has started."""
+    """(4,) head and size of the window, Σ lots of all trades, and whether the grid has started."""
 
 
 def new_trade_state() -> TradeState:
@@ -95,46 +96,109 @@ def grow_window(state: TradeState) -> TradeState:
 
 
 @kernel
-def _expire(state: TradeState, event_ns: int, window_ns: int) -> None:
-    """Let trades at or before `event_ns - window_ns` leave the window."""
-    meta, window = state.meta, state.window
-    mask = window.shape[1] - 1  # a division would be half of the fold's time
-    while meta[_SIZE] > 0 and window[0, meta[_HEAD]] <= event_ns - window_ns:
-        meta[_SUM] -= window[1, meta[_HEAD]]
-        meta[_HEAD] = (meta[_HEAD] + 1) & mask
-        meta[_SIZE] -= 1
+def _expired(window: Integers, head: int, oldest_ns: int) -> int:
+    """The first place from `head` on whose trade is after `oldest_ns`; there is one."""
+    mask = window.shape[1] - 1  # a division would be dear
+    while window[0, head & mask] <= oldest_ns:
+        head += 1
+    return head
 
 
 @kernel
-def _add_trade(
+def _append(
+    state: TradeState, event_ns: Integers, lots: Integers, at: int, until_ns: int, window_ns: int
+) -> int:
+    """Put the trades from row `at` on and before `until_ns` into the window, as many as it has room for.
+
+    Returns the row after them.
+    """
+    meta, window = state.meta, state.window
+    capacity = window.shape[1]
+    if meta[_SIZE] == capacity and window[0, (meta[_HEAD] - 1) & (capacity - 1)] > event_ns[at] - window_ns:
+        head = _expired(window, meta[_HEAD], event_ns[at] - window_ns)
+        meta[_SIZE] -= head - meta[_HEAD]
+        meta[_HEAD] = head & (capacity - 1)
+    elif meta[_SIZE] == capacity:
+        meta[_SIZE] = 0
+    place, total = meta[_HEAD] + meta[_SIZE], meta[_SUM]
+    limit = min(len(event_ns), at + capacity - meta[_SIZE])
+    begin = at
+    while at < limit and event_ns[at] < until_ns:
+        slot = place & (capacity - 1)
+        window[0, slot], window[1, slot] = event_ns[at], total
+        total += lots[at]
+        place += 1
+        at += 1
+    meta[_SIZE] += at - begin
+    meta[_SUM] = total
+    return at
+
+
+@kernel
+def _judge(
     state: TradeState,
-    event_ns: int,
-    ticks: int,
-    lots: int,
-    is_buyer_maker: bool,  # noqa: FBT001 - kernels have no keyword arguments
+    event_ns: Integers,
+    lots: Integers,
+    begin: int,
+    end: int,
     factor: float,
     window_ns: int,
 ) -> None:
-    """Take one trade into the open second; the window has room for it."""
+    """Count the large ones of the newest trades of the window, rows `begin` to `end`; let old ones leave it.
+
+    What has left by the first and by the last of these trades bounds what has left by any of them; nearly
+    always that decides, and where it does not, the trade's own window is looked up.
+    """
     meta, window, row = state.meta, state.window, state.row
-    _expire(state, event_ns, window_ns)
-    slot = (meta[_HEAD] + meta[_SIZE]) & (window.shape[1] - 1)
-    window[0, slot] = event_ns
-    window[1, slot] = lots
-    meta[_SIZE] += 1
-    meta[_SUM] += lots
-    if row[_COUNT] == 0:
-        row[_OPEN] = row[_HIGH] = row[_LOW] = ticks
-    row[_HIGH] = max(row[_HIGH], ticks)
-    row[_LOW] = min(row[_LOW], ticks)
-    row[_CLOSE] = ticks
-    row[_COUNT] += 1
-    row[_SELL if is_buyer_maker else _BUY] += lots
-    row[_NOTIONAL] += ticks * lots
-    if lots * meta[_SIZE] > factor * meta[_SUM]:
+    mask = window.shape[1] - 1
+    first = meta[_HEAD] + meta[_SIZE] - (end - begin)
+    near = _expired(window, meta[_HEAD], event_ns[begin] - window_ns)
+    far = _expired(window, near, event_ns[end - 1] - window_ns)
+    most, least = window[1, near & mask], window[1, far & mask]
+    exact = near
+    for i in range(begin, end):
+        place = first + i - begin
+        total = window[1, place & mask] + lots[i]
+        if lots[i] * (place - near + 1) <= factor * (total - least):
+            continue
+        if not lots[i] * (place - far + 1) > factor * (total - most):
+            exact = _expired(window, exact, event_ns[i] - window_ns)
+            if not lots[i] * (place - exact + 1) > factor * (total - window[1, exact & mask]):
+                continue
         row[_LARGE_COUNT] += 1
-        row[_LARGE_LOTS] += lots
-    row[_LAST_NS] = event_ns
+        row[_LARGE_LOTS] += lots[i]
+    meta[_SIZE] -= far - meta[_HEAD]
+    meta[_HEAD] = far & mask
+
+
+@kernel
+def _add_sums(
+    row: Integers,
+    event_ns: Integers,
+    ticks: Integers,
+    lots: Integers,
+    is_buyer_maker: NDArray[np.bool_],
+    begin: int,
+    end: int,
+) -> None:
+    """Prices and sums of trades of the open second; at least one."""
+    if row[_COUNT] == 0:
+        row[_OPEN] = row[_HIGH] = row[_LOW] = ticks[begin]
+    high, low = row[_HIGH], row[_LOW]
+    total, sold, notional = 0, 0, 0
+    prices, sizes, sells = ticks[begin:end], lots[begin:end], is_buyer_maker[begin:end]
+    for i in range(len(sizes)):  # from 0 on, no index has to be looked at for being negative
+        high = max(high, prices[i])
+        low = min(low, prices[i])
+        total += sizes[i]
+        sold += sizes[i] * sells[i]
+        notional += prices[i] * sizes[i]
+    row[_HIGH], row[_LOW], row[_CLOSE] = high, low, ticks[end - 1]
+    row[_COUNT] += end - begin
+    row[_BUY] += total - sold
+    row[_SELL] += sold
+    row[_NOTIONAL] += notional
+    row[_LAST_NS] = event_ns[end - 1]
 
 
 @kernel
@@ -180,19 +244,18 @@ def fold_trades(
     """
     event_ns, ticks, lots, is_buyer_maker, out = borrowed((event_ns, ticks, lots, is_buyer_maker, out))
     state = borrowed(state)
-    written = 0
-    row = state.row
-    capacity = state.window.shape[1]
-    for i in range(at, len(event_ns)):
-        while event_ns[i] >= row[_OPEN_NS] + SECOND_NS:
-            _close_second(state, out[written])
-            written += 1
-        if state.meta[_SIZE] == capacity:
-            _expire(state, event_ns[i], window_ns)
-            if state.meta[_SIZE] == capacity:
-                return i, written
-        _add_trade(state, event_ns[i], ticks[i], lots[i], is_buyer_maker[i], factor, window_ns)
-    while row[_OPEN_NS] + SECOND_NS <= until_ns:
+    written, row = 0, state.row
+    window_ns = max(window_ns, 1)  # a trade is in its own window
+    while True:
+        close_ns = row[_OPEN_NS] + SECOND_NS
+        while at < len(event_ns) and event_ns[at] < min(close_ns, until_ns):
+            end = _append(state, event_ns, lots, at, close_ns, window_ns)
+            if end == at:
+                return at, written
+            _judge(state, event_ns, lots, at, end, factor, window_ns)
+            _add_sums(row, event_ns, ticks, lots, is_buyer_maker, at, end)
+            at = end
+        if close_ns > until_ns:
+            return at, written
         _close_second(state, out[written])
         written += 1
-    return len(event_ns), written

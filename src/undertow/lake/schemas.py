@@ -50,7 +50,7 @@ _SIDE = pa.list_(pa.field("element", pa.list_(pa.field("element", pa.float64()))
 _DERIVED = [f"{side}_vol_{depth}" for depth in (5, 10, 20) for side in ("bid", "ask")]
 _DERIVED += [f"imbalance_{depth}" for depth in (5, 10, 20)] + ["spread", "mid_price", "weighted_mid"]
 
-BOOK_CHANGES = ("added_bids", "removed_bids", "added_asks", "removed_asks")
+BOOK_CHANGES: tuple[str, ...] = ("added_bids", "removed_bids", "added_asks", "removed_asks")
 BOOK_CHANGES += tuple(f"ofi_level_{level}" for level in range(2, 11))
 """Whole lots, null where an older file does not tell; meaning as in `BookColumns`."""
 

@@ -13,6 +13,7 @@ from tests.features.conftest import market_frames
 from tests.features.frames_factory import array_columns, with_columns
 from tests.features.walks import trading_walk
 from undertow.errors import InputError
+from undertow.features import book_kernel
 from undertow.features.catalogue import FEATURES, catalogue_markdown, feature_set, registered
 from undertow.features.engine import FeatureEngine, lineage
 from undertow.features.feature import Feature
@@ -146,7 +147,8 @@ def test_lineage_follows_the_features() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "counts"), [("memory", True), ("nulls", True), ("ohlcv", True), ("trades", False)]
+    ("module", "counts"),
+    [("memory", True), ("nulls", True), ("ohlcv", True), ("trades", False), ("book_kernel", False)],
 )
 def test_lineage_follows_the_sources_that_count(
     module: str, counts: bool, monkeypatch: pytest.MonkeyPatch
@@ -160,6 +162,13 @@ def test_lineage_follows_the_sources_that_count(
 
     monkeypatch.setattr(inspect, "getsource", edited)
     assert (lineage(features) != before) is counts
+
+
+def test_lineage_follows_a_kernel_in_a_file_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, source = feature_set("book"), inspect.getsource
+    before = lineage(features)
+    monkeypatch.setattr(inspect, "getsource", lambda of: source(of) + "#" * (of is book_kernel))
+    assert lineage(features) != before
 
 
 def test_longer_bars_obey_as_well() -> None:

@@ -35,12 +35,14 @@ def doctor(
     import asyncio
 
     from undertow.cli.logs import configure_logs
+    from undertow.cli.markets import market_of
     from undertow.monitor import probes
+    from undertow.monitor.bybit_probes import probe_bybit
     from undertow.monitor.venue_probes import probe_venue
-    from undertow.venues.binance.endpoints import endpoints_for
+    from undertow.venues.binance.endpoints import Endpoints
 
     configure_logs("error")
-    endpoints = endpoints_for(venue, url)
+    endpoints, _ = market_of(venue, url)
     findings = [
         probes.probe_python(),
         probes.probe_requirements(),
@@ -51,7 +53,10 @@ def doctor(
         probes.probe_folder("journal", journal),
     ]
     with progress(f"asking {venue}"):
-        findings += asyncio.run(probe_venue(endpoints, patience))
+        if isinstance(endpoints, Endpoints):
+            findings += asyncio.run(probe_venue(endpoints, patience))
+        else:
+            findings += asyncio.run(probe_bybit(endpoints, patience))
     _report(venue, findings, as_json=as_json)
     if any(finding.status is probes.Status.FAIL for finding in findings):
         raise typer.Exit(1)

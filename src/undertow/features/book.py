@@ -4,6 +4,7 @@ from math import inf
 
 import numpy as np
 
+from undertow.features import book_kernel
 from undertow.features.feature import (
     ANY,
     BOOK,
@@ -22,7 +23,7 @@ from undertow.features.feature import (
     Feature,
 )
 from undertow.features.memory import Floats, Integers, Memory
-from undertow.features.nulls import known, known_close, ratio, with_book
+from undertow.features.nulls import known, known_close, ratio
 from undertow.frames.frames import Frames
 from undertow.market.instruments import Scale
 
@@ -50,14 +51,10 @@ __all__ = [
 ]
 
 
-def _volume(lots: Integers, depth: int) -> Integers:
-    total: Integers = lots[:, :depth].sum(axis=1)
-    return total
-
-
 def _imbalance(f: Frames, depth: int) -> Floats:
-    bids, asks = _volume(f.bid_lots, depth), _volume(f.ask_lots, depth)
-    return known(ratio(bids - asks, bids + asks), f.sample_count > 0)
+    out = np.empty(len(f))
+    book_kernel.imbalances(f.bid_lots, f.ask_lots, f.sample_count, depth, out)
+    return out
 
 
 def imbalance_5(f: Frames, m: Memory) -> Floats:  # noqa: ARG001 - one signature for all features
@@ -110,13 +107,9 @@ def spread_std(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
 
 def _slope(ticks: Integers, lots: Integers, price: Scale, quantity: Scale) -> Floats:
     """Least-squares slope of quantity on distance from the best price over the levels that exist."""
-    exists = lots > 0
-    count = exists.sum(axis=1)
-    distance = np.where(exists, np.abs(ticks - ticks[:, :1]), 0)
-    covariance = count * (distance * lots).sum(axis=1) - distance.sum(axis=1) * lots.sum(axis=1)
-    variance = count * (distance**2).sum(axis=1) - distance.sum(axis=1) ** 2
-    lots_per_tick = ratio(covariance, variance)
-    return lots_per_tick * (quantity.units / quantity.divisor) / (price.units / price.divisor)
+    out = np.empty(len(ticks))
+    book_kernel.slopes(ticks, lots, out)
+    return out * (quantity.units / quantity.divisor) / (price.units / price.divisor)
 
 
 def bid_slope(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
@@ -130,8 +123,9 @@ def ask_slope(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
 
 
 def _weighted_mid_ticks(f: Frames) -> Floats:
-    bid, ask, bid_lots, ask_lots = f.bid_ticks[:, 0], f.ask_ticks[:, 0], f.bid_lots[:, 0], f.ask_lots[:, 0]
-    return with_book(ratio(bid * ask_lots + ask * bid_lots, bid_lots + ask_lots), f)
+    out = np.empty(len(f))
+    book_kernel.weighted_mids(f.bid_ticks, f.bid_lots, f.ask_ticks, f.ask_lots, f.sample_count, out)
+    return out
 
 
 def weighted_mid(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
@@ -145,14 +139,20 @@ def weighted_mid_price_diff_bps(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     return ratio(_weighted_mid_ticks(f) - last, last) * 1e4
 
 
+def _near_share(lots: Integers) -> Floats:
+    out = np.empty(len(lots))
+    book_kernel.volume_ratios(lots, 5, out)
+    return out
+
+
 def bid_vol_ratio_5_20(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """Bid quantity of the best 5 levels over that of the best 20, in (0, 1]."""
-    return ratio(_volume(f.bid_lots, 5), _volume(f.bid_lots, 20))
+    return _near_share(f.bid_lots)
 
 
 def ask_vol_ratio_5_20(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """Ask quantity of the best 5 levels over that of the best 20, in (0, 1]."""
-    return ratio(_volume(f.ask_lots, 5), _volume(f.ask_lots, 20))
+    return _near_share(f.ask_lots)
 
 
 def ofi_1(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
@@ -165,19 +165,27 @@ def ofi_10(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     return known(f.quantity.to_floats(f.ofi_10), f.sample_count > 0)
 
 
+def _best(f: Frames, bid: int, ask: int, parts: int) -> Floats:
+    """(best bid · bid + best ask · ask) / parts [quote]; the weights count price units."""
+    out, units = np.empty(len(f)), f.price.units
+    weights = (bid * units, ask * units, parts * f.price.divisor)
+    book_kernel.best_sums(f.bid_ticks, f.bid_lots, f.ask_ticks, f.ask_lots, f.sample_count, weights, out)
+    return out
+
+
 def best_bid(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """Highest bid of the last sample [quote]."""
-    return with_book(f.price.to_floats(f.bid_ticks[:, 0]), f)
+    return _best(f, 1, 0, 1)
 
 
 def best_ask(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """Lowest ask of the last sample [quote]."""
-    return with_book(f.price.to_floats(f.ask_ticks[:, 0]), f)
+    return _best(f, 0, 1, 1)
 
 
 def mid_price(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
     """(bid + ask) / 2 of the last sample [quote]."""
-    return with_book((f.bid_ticks[:, 0] + f.ask_ticks[:, 0]) * f.price.units / (2 * f.price.divisor), f)
+    return _best(f, 1, 1, 2)
 
 
 LINES = (

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,14 +74,19 @@ class FeatureEngine:
 def lineage(features: Sequence[Feature]) -> str:
     """sha256 over everything that decides what values mean: what a model was trained on, it must be fed.
 
-    That is the source of every family concerned, of the operators and null rules, of the frames' schema, and
-    each feature's name and kind in their order.
+    That is the source of every family concerned and of the kernels that it has in files of their own, of the
+    operators and null rules, of the frames' schema, and each feature's name and kind in their order.
     """
     families = {module for f in features if (module := inspect.getmodule(f.function)) is not None}
+    kernels = {found for module in families for found in vars(module).values() if _is_kernel_file(found)}
     shared: set[ModuleType] = {memory, nulls, frames_module}
     digest = hashlib.sha256()
-    for module in sorted(families | shared, key=lambda m: m.__name__):
+    for module in sorted(families | kernels | shared, key=lambda m: m.__name__):
         digest.update(f"{module.__name__}\n{inspect.getsource(module)}".encode())
     for feature in features:
         digest.update(f"{feature.name}:{feature.dtype}\n".encode())
     return digest.hexdigest()
+
+
+def _is_kernel_file(found: object) -> TypeGuard[ModuleType]:
+    return isinstance(found, ModuleType) and found.__name__.startswith("undertow.features.")

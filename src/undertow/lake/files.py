@@ -5,15 +5,15 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import msgspec
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from undertow.errors import LakeError
 from undertow.lake.market_schemas import MARKET_SCHEMAS, MARKET_SORT_KEYS, MARKET_UNIQUE_KEYS
+from undertow.lake.row_order import kept_rows
 from undertow.lake.schemas import (
     BOOK,
     BOOK_AUDITS,
@@ -248,9 +248,6 @@ def merge(table: str, parts: list[pa.Table]) -> pa.Table:
         [name for name in names if name in rows.column_names]  # an older version may have had fewer columns
         for names in (unique_keys(table), sort_keys(table))
     )
-    keys = pl.from_arrow(rows.select(list(dict.fromkeys([*unique, *ordered]))))
-    wins: Literal["first", "last"] = "first" if table in MARKET_SCHEMAS else "last"
-    kept = pl.DataFrame(keys).with_row_index("row").unique(subset=unique, keep=wins).sort(ordered)
-    places = kept["row"].to_numpy()
+    places = kept_rows(rows, unique, ordered, newest_wins=table not in MARKET_SCHEMAS)
     already = len(places) == rows.num_rows and bool((places[1:] > places[:-1]).all())
     return rows.combine_chunks() if already else rows.take(places).combine_chunks()

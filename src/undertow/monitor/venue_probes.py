@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -12,13 +12,14 @@ from undertow.errors import InputError, VenueError
 from undertow.market.time import MILLISECOND_NS
 from undertow.monitor.probes import Finding, Status
 from undertow.runtime.clock_offset import ClockOffset, Offset
+from undertow.venues.answers import TimeProbe
 from undertow.venues.binance.dialect import DIALECT
 from undertow.venues.binance.endpoints import Endpoints, websocket_url
 from undertow.venues.binance.instruments import parse_exchange_info
 from undertow.venues.binance.rest import BinanceRest
 from undertow.venues.sockets.connection import open_connection, wait_for_change
 
-__all__ = ["judge_clock", "probe_routes", "probe_venue", "route_troubles"]
+__all__ = ["judge_clock", "probe_clock", "probe_routes", "probe_venue", "route_troubles"]
 
 _CLOCK_SAMPLES = 8
 _SKEW_WARN_MS, _SKEW_FAIL_MS = 250.0, 5000.0
@@ -31,7 +32,9 @@ async def probe_venue(endpoints: Endpoints, patience_s: float = 8.0) -> list[Fin
     async with BinanceRest(endpoints, attempts=2, timeout_s=_REST_TIMEOUT_S) as rest:
         findings, symbol = await _probe_rest(rest)
         if findings[0].status is not Status.FAIL:
-            findings.append(await _probe_clock(rest))
+            is_simulated = endpoints.venue == "sim"
+            advice = _network_advice(endpoints)
+            findings.append(await probe_clock(rest.time_probe, advice, is_simulated=is_simulated))
     return findings + await probe_routes(endpoints, symbol, patience_s)
 
 
@@ -61,14 +64,15 @@ def _network_advice(endpoints: Endpoints) -> str:
     )
 
 
-async def _probe_clock(rest: BinanceRest) -> Finding:
+async def probe_clock(ask: Callable[[], Awaitable[TimeProbe]], advice: str, *, is_simulated: bool) -> Finding:
+    """How far the exchange's clock is from ours; `advice` where it cannot be asked."""
     clock = ClockOffset()
     try:
         for _ in range(_CLOCK_SAMPLES):
-            clock.add(await rest.time_probe())
+            clock.add(await ask())
     except (VenueError, msgspec.DecodeError) as error:
-        return Finding("clock", Status.FAIL, str(error), _network_advice(rest.endpoints))
-    return judge_clock(clock.estimate(time.time_ns()), is_simulated=rest.endpoints.venue == "sim")
+        return Finding("clock", Status.FAIL, str(error), advice)
+    return judge_clock(clock.estimate(time.time_ns()), is_simulated=is_simulated)
 
 
 def judge_clock(offset: Offset, *, is_simulated: bool) -> Finding:

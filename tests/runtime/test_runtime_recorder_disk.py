@@ -2,6 +2,7 @@
 
 import errno
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def open_recorder(folder: Path, **options: Any) -> SymbolRecorder:
         folder / "lake",
         folder / "journal",
         checkpoint_every_ns=7 * 10**9,
-        spill=folder / "elsewhere" / "spill.lines",
+        spill=folder / "elsewhere",
         retry_s=0.1,
         clock=Clock(),
         **options,
@@ -110,7 +111,7 @@ def test_a_full_journal_loses_nothing(
     assert any(has_spilled) == (limit_bytes < 1 << 25)
     assert journalled(tmp_path) == lines
     assert files(tmp_path / "lake") == undisturbed
-    assert not (tmp_path / "elsewhere" / "spill.lines").exists()
+    assert not list((tmp_path / "elsewhere").rglob("*.lines"))
 
 
 @pytest.mark.scenario("S4", "the journal's disk is full at the end: what waits is kept for the next time")
@@ -212,10 +213,33 @@ def test_a_spill_that_was_partly_journalled_when_the_process_died(
     recorder = open_recorder(tmp_path)
     play(recorder, lines[:400], lambda _: None)
     recorder.abandon()
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "spill.lines").write_bytes(b"\n".join(lines[350:700]) + b"\n")
+    leave_behind(tmp_path, lines[350:700])
     recorder = open_recorder(tmp_path)
     play(recorder, lines[700:], lambda _: None)
+    recorder.close()
+    assert journalled(tmp_path) == lines
+    assert files(tmp_path / "lake") == undisturbed
+
+
+def leave_behind(folder: Path, lines: list[bytes]) -> None:
+    """As a process that was killed leaves frames which waited for the journal."""
+    identity = (folder / "journal" / INSTRUMENT.venue / INSTRUMENT.symbol / ".id").read_text()
+    (folder / "elsewhere" / INSTRUMENT.venue).mkdir(parents=True, exist_ok=True)
+    spill = folder / "elsewhere" / INSTRUMENT.venue / f"{INSTRUMENT.symbol}-{identity}.lines"
+    spill.write_bytes(b"\n".join(lines) + b"\n")
+
+
+def test_what_waited_for_a_journal_that_is_gone_is_not_taken_for_another(
+    lines: list[bytes], undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    recorder = open_recorder(tmp_path)
+    play(recorder, lines[:100], lambda _: None)
+    recorder.abandon()
+    leave_behind(tmp_path, lines[900:])
+    for gone in ("journal", "lake"):
+        shutil.rmtree(tmp_path / gone)
+    recorder = open_recorder(tmp_path)
+    play(recorder, lines, lambda _: None)
     recorder.close()
     assert journalled(tmp_path) == lines
     assert files(tmp_path / "lake") == undisturbed

@@ -332,7 +332,7 @@ def _recorder_factory(job: _Job) -> Callable[["Instrument"], "Recorder"]:
             lake,
             journal,
             guard=guard,
-            spill=storage.spill / instrument.venue / f"{instrument.symbol}.lines" if storage.spill else None,
+            spill=storage.spill,
             sync_every_s=storage.sync_every_s,
         )
 

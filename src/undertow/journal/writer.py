@@ -7,6 +7,7 @@ segment is still open and after any crash.
 import contextlib
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -64,6 +65,7 @@ class JournalWriter:
         try:
             with _explained(self._folder):
                 self._recover(segments(root, venue, symbol), known or Position("", 0))
+                self.identity = _identity(self._folder / ".id")
         except BaseException:
             os.close(self._lock)
             raise
@@ -238,6 +240,15 @@ def _explained(folder: Path) -> Iterator[None]:
             f"journal {folder} cannot be written: {error.strerror or error}; "
             "free space or choose another folder with --journal"
         ) from error
+
+
+def _identity(path: Path) -> str:
+    """What tells this journal from another one that had, or will have, its place; made when it is new."""
+    if not path.exists():
+        temporary = path.with_suffix(".new")
+        temporary.write_text(secrets.token_hex(6))
+        temporary.replace(path)
+    return path.read_text().strip()
 
 
 def _hour_of(segment: Path) -> int:

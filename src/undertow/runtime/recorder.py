@@ -1,7 +1,6 @@
 """Recording one symbol live: journal first, then the fold; whatever fails, what was received is kept."""
 
 import contextlib
-import hashlib
 import os
 import tempfile
 import time
@@ -78,7 +77,7 @@ class SymbolRecorder:
         try:
             self.recovered_frames = fold.recover(journal, on_bars)
             self._fold: SymbolFold | None = fold
-            self._backlog = Backlog(spill or _spill_file(journal, instrument), spill_beyond_bytes)
+            self._backlog = Backlog(self._spill_file(spill), spill_beyond_bytes)
             self._without_what_was_journalled()
         except BaseException:
             self._journal.close()
@@ -296,6 +295,15 @@ class SymbolRecorder:
         if self._journal_trouble:
             raise LakeError(f"{self._instrument.symbol}: {self._journal_trouble}")
 
+    def _spill_file(self, folder: Path | None) -> Path:
+        """In the system's folder for temporary files, which mostly is another disk; one for each journal.
+
+        A journal that was deleted and begun anew is another one: what waited for the old one is not its own.
+        """
+        base = folder or Path(tempfile.gettempdir()) / f"undertow-{os.getuid()}"
+        name = f"{self._instrument.symbol}-{self._journal.identity}.lines"
+        return base / self._instrument.venue / name
+
     def _without_what_was_journalled(self) -> None:
         """Of frames that a process which ended has left, keep those that the journal does not hold."""
         if not (waiting := self._backlog.leftover()):
@@ -310,10 +318,3 @@ class SymbolRecorder:
         }
         self._backlog.keep_only(line for line in waiting if line not in kept)
         log.info("backlog_taken_up", symbol=self._instrument.symbol, frames=len(waiting))
-
-
-def _spill_file(journal: Path, instrument: Instrument) -> Path:
-    """In the system's folder for temporary files, which mostly is another disk; one for each journal."""
-    name = hashlib.sha256(str(journal.resolve()).encode()).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"undertow-{os.getuid()}" / name / instrument.venue
-    return folder / f"{instrument.symbol}.lines"

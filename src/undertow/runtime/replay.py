@@ -35,6 +35,9 @@ class Recording:
     flow: str
 
 
+_LOOKED_AT_BYTES = 1 << 22
+
+
 @dataclass(slots=True)
 class Replayed:
     """What a replay did."""
@@ -54,10 +57,14 @@ def inspect(paths: Sequence[Path], venue: str, symbol: str | None, flow: str | N
     Raises InputError where it holds nothing of `venue`, several symbols and none was chosen, or not the one
     chosen.
     """
-    start = next(read_chunks(paths[:1], problems=[]), None)
-    if start is None:
+    start = b""
+    for chunk in read_chunks(paths[:1], problems=[]):
+        start += chunk.data
+        if len(start) >= _LOOKED_AT_BYTES:
+            break
+    if not start:
         raise InputError(f"{paths[0]}: holds no complete line; is it a recording of frames?")
-    found = sorted({name.decode("utf-8", "replace") for name in _SYMBOL.findall(start.data)})
+    found = sorted({name.decode("utf-8", "replace") for name in _SYMBOL.findall(start)})
     if not found:
         raise InputError(
             f"{paths[0]}: no frame names a symbol; a recording has lines of a receive time and a frame"
@@ -66,7 +73,7 @@ def inspect(paths: Sequence[Path], venue: str, symbol: str | None, flow: str | N
         raise InputError(f"{paths[0]}: frames of {', '.join(found[:10])}; choose one with --symbol")
     if symbol is not None and symbol not in found:
         raise InputError(f"{paths[0]}: no frame of {symbol} at its beginning, but of {', '.join(found[:10])}")
-    aggregated = b'"aggTrade"' in start.data
+    aggregated = b'"aggTrade"' in start
     return Recording(
         tuple(paths), venue, symbol or found[0], flow or ("aggtrades" if aggregated else "trades")
     )

@@ -37,6 +37,8 @@ _SETTLED_S = 12.0
 _UNDISTURBED_S = 30.0
 """At the end, in which a collector that was killed comes back and asks for what it missed."""
 _MEMORY_GROWTH = 0.05
+_BEGIN_S = 30.0
+"""Of wall time: later than this after the market's beginning no symbol may be stored for the first time."""
 _WEIGHT_PER_MINUTE = 2400
 """Of requests, on USD-M."""
 
@@ -48,6 +50,7 @@ class _Run:
     folder: Path
     url: str
     symbols: Sequence[str]
+    speed: float
     judges_memory: bool = True
     kills: int = 0
     memory: list[tuple[float, float]] = field(default_factory=list)
@@ -133,7 +136,7 @@ def _ask(url: str, path: str) -> Any:
 def _warm(folder: Path, symbols: Sequence[str]) -> None:
     """Collect some minutes of another market, so that no kernel is compiled while memory is watched."""
     with _market(["--symbols", ",".join(symbols), "--speed", "36", "--duration", "900"]) as market:
-        if _Run(folder, market.url, symbols).start().wait(timeout=600):
+        if _Run(folder, market.url, symbols, 36.0).start().wait(timeout=600):
             raise SystemExit(f"the collector cannot collect; see {folder / 'collect.log'}")
 
 
@@ -212,6 +215,7 @@ def _compare(run: _Run, symbol: str) -> dict[str, int]:
         "lost": last - first + 1 - len(np.unique(ids)),
         "twice": len(ids) - len(np.unique(ids)),
         "wrong_minutes": int(wrong),
+        "began_late_s": (int(rows["timestamp"].to_numpy().min()) - record[0]["minute_ms"]) // 1000,
     }
 
 
@@ -248,7 +252,7 @@ def main(
     options = ["--seed", str(seed), "--symbols", symbols, "--speed", str(speed), "--duration", str(seconds)]
     began_s = time.monotonic()
     with _market([*options, "--faults", str(scenario)]) as market:
-        run = _Run(place, market.url, names, judges_memory=hours >= 1.0)
+        run = _Run(place, market.url, names, speed, judges_memory=hours >= 1.0)
         wall_s = seconds / speed
         last_s = max(wall_s - _UNDISTURBED_S, 0.02 * wall_s)
         _collect(run, market.process, [rng.uniform(0.02 * wall_s, last_s) for _ in range(kills)])
@@ -275,7 +279,11 @@ def _report(
     }
     typer.echo(json.dumps(summary, indent=1))
     (run.folder / "report.json").write_text(json.dumps(summary, indent=1))
-    bad = [s for s, row in found.items() if row["lost"] or row["twice"] or row["wrong_minutes"]]
+    bad = [
+        symbol
+        for symbol, row in found.items()
+        if row["lost"] or row["twice"] or row["wrong_minutes"] or row["began_late_s"] > _BEGIN_S * run.speed
+    ]
     if bad or findings or abs(last / second - 1) > _MEMORY_GROWTH:
         raise SystemExit(f"the soak has failed: {bad or findings[:3] or 'memory is not flat'}")
 

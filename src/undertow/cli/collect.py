@@ -314,7 +314,9 @@ def _loop_factory() -> Callable[[], "asyncio.AbstractEventLoop"] | None:
 
 def _recorder_factory(job: _Job) -> Callable[["Instrument"], "Recorder"]:
     """Opens recorders; features read single trades where no aggregates are collected, or there are none."""
+    from undertow.frames.sampler import SamplerSettings
     from undertow.runtime.disk_guard import DiskGuard
+    from undertow.runtime.recorder import SymbolRecorder
     from undertow.venues.rules import rules_of
 
     lake, journal, kinds, storage = job.lake, job.journal, job.kinds, job.storage
@@ -322,13 +324,12 @@ def _recorder_factory(job: _Job) -> Callable[["Instrument"], "Recorder"]:
     flow = "trades" if single else rules_of(job.endpoints.venue).flow
     guard = DiskGuard(lake, storage.keep_free_bytes)
 
-    def open_recorder(instrument: "Instrument") -> "Recorder":
-        from undertow.frames.sampler import SamplerSettings
-        from undertow.runtime.recorder import SymbolRecorder
+    settings = SamplerSettings(flow=flow)
 
+    def open_recorder(instrument: "Instrument") -> "Recorder":
         return SymbolRecorder(
             instrument,
-            SamplerSettings(flow=flow),
+            settings,
             lake,
             journal,
             guard=guard,
@@ -341,14 +342,9 @@ def _recorder_factory(job: _Job) -> Callable[["Instrument"], "Recorder"]:
 
 def _keeper(path: Path) -> Callable[[bytes], None]:
     """Saves what it is given at `path`, whole or not at all."""
+    from undertow.lake.files import replace_file
 
-    def keep(body: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_bytes(body)
-        part.replace(path)
-
-    return keep
+    return lambda body: replace_file(path, lambda file: file.write(body))
 
 
 @contextlib.contextmanager

@@ -107,19 +107,23 @@ class CoverageFold(msgspec.Struct):
             status = _status_of(stream, has_ids=first_id >= 0)
             self.stretches[stream] = Stretch(status, from_ns, from_ns, first_id, first_id)
 
-    def _break_chain(self, gap: Gap) -> None:
+    def hole(self, gap: Gap) -> None:
+        """A gap in what is known only by its gaps: between two of them nothing is claimed."""
         row = Coverage(
             gap.stream, CoverageStatus.GAP, gap.from_ns, gap.to_ns, gap.first_id, gap.last_id, gap.cause
         )
+        self.rows.append(row)
+        if gap.stream != "depth" and gap.first_id >= 0:
+            self.gaps.append(row)
+
+    def _break_chain(self, gap: Gap) -> None:
         stretch = self.stretches.get(gap.stream)
         if stretch is not None:
             self._reach(gap.stream, gap.from_ns, stretch.last_id)
             if gap.first_id < 0:  # the gap may begin before events that were counted already
                 stretch.last_id = _NO_ID
             self._write(gap.stream, stretch, gap.from_ns)
-        self.rows.append(row)
-        if gap.stream != "depth" and gap.first_id >= 0:
-            self.gaps.append(row)
+        self.hole(gap)
         next_id = gap.last_id + 1 if gap.last_id >= 0 else _NO_ID
         self.stretches[gap.stream] = Stretch(
             CoverageStatus.BY_IDS, gap.to_ns, gap.to_ns, next_id, max(next_id, _NO_ID)

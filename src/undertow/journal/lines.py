@@ -33,17 +33,27 @@ def whole_lines(path: Path, chunk_bytes: int, offset: int = 0) -> Generator[byte
     Raises InputError where the file is missing or cannot be read.
     """
     source = blocks(path, chunk_bytes, offset)
-    held = b""
+    gathered: list[bytes] = []  # a block may be far smaller than a piece: every gzip member ends one
+    size = 0
     while True:
         try:
             block = next(source)
         except StopIteration as end:
-            return (yield from _last_line(held, end.value))
-        if cut := block.rfind(b"\n") + 1:
-            yield held + block[:cut]
-            held = block[cut:]
-        else:
-            held += block
+            return (yield from _last_lines(b"".join(gathered), end.value))
+        gathered.append(block)
+        size += len(block)
+        if size < chunk_bytes:
+            continue
+        held = b"".join(gathered)
+        if cut := held.rfind(b"\n") + 1:
+            yield held[:cut]
+        gathered, size = [held[cut:]], len(held) - cut
+
+
+def _last_lines(held: bytes, damage: Damage | None) -> Generator[bytes, None, Ending]:
+    if cut := held.rfind(b"\n") + 1:
+        yield held[:cut]
+    return (yield from _last_line(held[cut:], damage))
 
 
 def _last_line(held: bytes, damage: Damage | None) -> Generator[bytes, None, Ending]:

@@ -56,7 +56,7 @@ class Ledger:
             self._fold.chain(table, trades.event_ns, trades.trade_id, gaps)
         for gap in sampled.gaps:
             if gap.stream.endswith("singles"):
-                self._fold.chain(gap.stream, _NONE, _NONE, [gap])
+                self._fold.hole(gap)
         self._note_book(batch, sampler, sampled)
 
     def _note_book(self, batch: EventBatch, sampler: Sampler, sampled: Sampled) -> None:

@@ -15,6 +15,7 @@ from undertow.lake.writer import LakeWriter
 from undertow.market.instruments import Instrument
 from undertow.market.time import HOUR_NS
 from undertow.runtime.pipeline import OnBars, Pipeline
+from undertow.runtime.warm_up import load_kernels
 
 __all__ = ["SymbolFold"]
 
@@ -64,6 +65,7 @@ class SymbolFold:
 
         From then on `on_bars` is called.
         """
+        load_kernels(self.instrument.venue, self._settings)
         problems: list[Problem] = []
         paths = segments(journal, self.instrument.venue, self.instrument.symbol)
         for chunk in read_chunks(paths, start=self.position, chunk_bytes=_CHUNK_BYTES, problems=problems):

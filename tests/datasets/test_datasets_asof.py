@@ -118,6 +118,21 @@ def test_a_row_without_known_ns_is_used_when_it_had_come_and_not_before_its_own_
     assert seen.to_list() == [None, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0]
 
 
+def test_a_row_that_bars_may_use_is_used_in_no_decision_before_it_had_come() -> None:
+    """`known_ns` says from which bar on; a decision is made later than its bar ends, but not than now."""
+    symbol = bars(8)
+    table = pl.DataFrame(
+        {
+            "timestamp": [START_MS, START_MS + 4000],
+            "funding_rate": [1.0, 2.0],
+            "received_ns": [START_NS + 2 * S, START_NS + 4 * S],
+            "known_ns": [START_NS, START_NS + 5 * S],
+        }
+    )
+    seen = join_market(symbol, table, source("funding_rate"))["market_settled_funding_rate"]
+    assert seen.to_list() == [None, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0]
+
+
 def test_a_stale_value_is_null() -> None:
     symbol = bars(20)
     table = pl.DataFrame({"timestamp": [START_MS], "mark_price": [5.0], "known_ns": [START_NS]})

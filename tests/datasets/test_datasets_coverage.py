@@ -59,7 +59,8 @@ def test_a_gap_without_length_counts_where_it_lies() -> None:
         (["trades, gaps", "book_depth"], ["aggtrades", "depth"], ["aggtrades", "depth"]),
         (["trades"], ["trades", "depth"], ["trades"]),
         (["trades"], [], ["aggtrades"]),
-        (["mark_price", "l2_features"], ["depth"], ["depth", "mark_price"]),
+        (["mark_price", "l2_features"], ["depth", "mark_price"], ["depth", "mark_price"]),
+        (["mark_price", "l2_features"], ["depth"], ["depth"]),
         (["gaps", ""], ["depth"], []),
     ],
 )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.features.frames_factory import steady_market
 from tests.frames.conftest import INSTRUMENT, make_market
 from undertow.frames.frames import Frames
 from undertow.frames.sampler import Sampler, SamplerSettings
@@ -12,7 +13,7 @@ def market_frames(seed: int, seconds: int, length_s: int = 1, drop: frozenset[in
     """Bars of a small market; a dropped depth update leaves the book unknown from there on."""
     settings = SamplerSettings(timeframes_ns=(length_s * 10**9,))
     batch = BinanceMapper(INSTRUMENT).map(make_market(seed, seconds, drop).bytes()).batch
-    return Sampler(INSTRUMENT, settings).feed(batch).frames[length_s * 10**9]
+    return steady_market(Sampler(INSTRUMENT, settings).feed(batch).frames[length_s * 10**9])
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from undertow.frames.frames import BOOK_LEVELS, FLOW_COLUMNS, OFI_LEVELS, FlowFrames, Frames
+from undertow.frames.market_frames import MARKET_COUNTS, MarketFrames, unknown_market
 from undertow.market.instruments import Scale
 
 SECOND = 10**9
@@ -18,6 +19,7 @@ DEPTHS = (5, 10, 20)
 THREE_WIDE = ("trailing_counts", "imbalance_counts", "imbalance_sums")
 SETTINGS = ("length_ns", "price", "quantity", "lateness_ns")
 FLOW = tuple(f.name for f in fields(FlowFrames))
+MARKET = tuple(f.name for f in fields(MarketFrames))
 NEVER = 2**62
 
 Integers = NDArray[np.int64]
@@ -28,11 +30,11 @@ def blank(
     count: int, length_ns: int = SECOND, price: str = "1", quantity: str = "1", **columns: Any
 ) -> Frames:
     """Bars that end at midnight UTC with some columns filled; the rest is 0."""
-    values: Columns = {"flow": blank_flow(count)}
+    values: Columns = {"flow": blank_flow(count), "market": unknown_market(count)}
     for f in fields(Frames):
         width = 3 if f.name in THREE_WIDE else BOOK_LEVELS if f.name in LEVELS else 0
         width = OFI_LEVELS if f.name == "ofi_levels" else width
-        if f.name != "flow":
+        if f.name not in values:
             kind = np.float64 if f.name == "imbalance_sums" else np.int64
             values[f.name] = np.zeros((count, width) if width else count, kind)
     values |= {"length_ns": length_ns, "lateness_ns": 250_000_000}
@@ -49,15 +51,18 @@ def blank_flow(count: int) -> FlowFrames:
 
 
 def with_columns(frames: Frames, columns: Columns) -> Frames:
-    """The frames with some columns or settings replaced, those of `FlowFrames` among them."""
+    """The frames with some columns or settings replaced, those of flow and market among them."""
     flow = replace(frames.flow, **{name: columns[name] for name in FLOW if name in columns})
-    return replace(frames, flow=flow, **{name: columns[name] for name in columns if name not in FLOW})
+    market = replace(frames.market, **{name: columns[name] for name in MARKET if name in columns})
+    own = {name: columns[name] for name in columns if name not in (*FLOW, *MARKET)}
+    return replace(frames, flow=flow, market=market, **own)
 
 
 def array_columns(frames: Frames) -> Columns:
-    """Every array of the frames by name, those of `FlowFrames` among them."""
+    """Every array of the frames by name, those of flow and market among them."""
     values = {name: getattr(frames.flow, name) for name in FLOW}
-    names = (f.name for f in fields(Frames) if f.name not in (*SETTINGS, "flow"))
+    values |= {name: getattr(frames.market, name) for name in MARKET}
+    names = (f.name for f in fields(Frames) if f.name not in (*SETTINGS, "flow", "market"))
     return values | {name: getattr(frames, name) for name in names}
 
 
@@ -78,7 +83,47 @@ def random_frames(draw: st.DrawFn, most: int = 90) -> Frames:
     traded = np.maximum.accumulate(np.where(columns["trade_count"] > 0, closes - 1_000_000, 0))
     updated = np.maximum.accumulate(np.where(columns["sample_count"] > 0, closes - 3_000_000, 0))
     columns |= {"last_trade_ns": traded, "last_update_ns": updated}
+    columns |= random_market(rng, closes)
     return blank(count, length_ns, price, quantity, **columns)
+
+
+def random_market(rng: Generator, closes: Integers) -> Columns:
+    """Columns of `MarketFrames`: readings of any age, none at first, prices in quarters."""
+    count = len(closes)
+    columns: Columns = {}
+    for name, times in (("mark", "mark_ns"), ("settled", "settled_ns"), ("interest", "interest_ns")):
+        is_new = rng.integers(0, 3, count) > 0
+        age_ns = rng.choice((0, 3, 10, 11, 700), count) * SECOND
+        newest = np.maximum.accumulate(np.where(is_new, closes - age_ns, 0))
+        columns[times] = newest
+        columns[name] = np.where(newest > 0, 1.0, np.nan)
+    mark, settled, interest = (columns.pop(name) for name in ("mark", "settled", "interest"))
+    next_ms = (closes // 10**6 + rng.integers(-600_000, 28_800_000, count)) * 1.0
+    sells, buys = (rng.integers(0, 900, count) * rng.integers(0, 2, count) for _ in range(2))
+    told = np.maximum.accumulate(np.where(sells + buys > 0, closes, 0))
+    return columns | {
+        "mark_price": rng.integers(190_000, 210_000, count) / 4 * mark,
+        "index_price": rng.integers(190_000, 210_000, count) / 4 * mark,
+        "funding_rate": rng.uniform(-0.001, 0.001, count)
+        * mark
+        * rng.choice((1.0, np.nan), count, p=(0.9, 0.1)),
+        "next_funding_ms": next_ms * mark,
+        "settled_rate": rng.uniform(-0.001, 0.001, count) * settled,
+        "open_interest": rng.integers(1, 9_999, count) / 4 * interest,
+        "interest_before": rng.integers(0, 9_999, count) / 4 * interest,
+        "liquidated_sell_lots": sells,
+        "liquidated_buy_lots": buys,
+        "last_liquidation_ns": told,
+    }
+
+
+def steady_market(frames: Frames) -> Frames:
+    """The frames with a market of which every table says something in every bar."""
+    closes = frames.open_ns + frames.length_ns
+    columns: Columns = {name: np.full(len(frames), 5) for name in MARKET_COUNTS}
+    columns |= {name: np.full(len(frames), 1000.25) for name in MARKET if name not in MARKET_COUNTS}
+    columns |= {name: closes for name in MARKET_COUNTS if name.endswith("_ns")}
+    return with_columns(frames, columns | {"next_funding_ms": (closes + SECOND) / 10**6})
 
 
 def _trades(rng: Generator, count: int, length_ns: int, silent: int) -> Columns:

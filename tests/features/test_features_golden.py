@@ -144,7 +144,7 @@ def test_a_bar_worked_by_hand(name: str) -> None:
 
 def test_every_feature_has_an_example_worked_by_hand() -> None:
     elsewhere: tuple[str, ...] = ("technical", "volatility", "profile", "rolling", "calendar")
-    elsewhere += ("impact", "arrival", "book_changes")
+    elsewhere += ("impact", "arrival", "book_changes", "market")
     of_many_bars = {f.name for f in FEATURES if f.family in elsewhere}
     assert {f.name for f in FEATURES} == SECOND_BAR.keys() | of_many_bars
 

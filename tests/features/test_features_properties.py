@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.features.frames_factory import FLOW, array_columns, blank, random_frames, with_columns
+from tests.features.frames_factory import FLOW, MARKET, array_columns, blank, random_frames, with_columns
 from undertow.features.catalogue import FEATURES, feature_set
 from undertow.features.engine import FeatureEngine
 from undertow.features.feature import Feature
@@ -29,6 +29,10 @@ TABLES |= {name: "book_depth" for name in TABLES if name.startswith(BOOK_PREFIXE
 TABLES |= {f"flow.{name}": "trades" for name in FLOW} | {"flow.since_gap_ns": "gaps"}
 TABLES |= {f"flow.{name}": "trades, book_depth" for name in ("effective", "effective_value")}
 TABLES |= {f"flow.{name}": "trades, book_depth" for name in ("realised", "impact", "realised_value")}
+TABLES |= {f"market.{name}": "mark_price" for name in MARKET}
+TABLES |= {f"market.{name}": "funding_rate" for name in ("settled_rate", "settled_ns")}
+TABLES |= {f"market.{name}": "open_interest" for name in MARKET if "interest" in name}
+TABLES |= {f"market.{name}": "liquidations" for name in MARKET if "liquidat" in name}
 UNSOURCED = {"length_ns", "price", "quantity", "lateness_ns", "open_ns"}
 
 
@@ -95,7 +99,7 @@ def mirrored(frames: Frames) -> Frames:
     columns |= {name: -getattr(frames, name) for name in ("imbalance_sums", "ofi_1", "ofi_10", "ofi_levels")}
     columns |= {"bid_added": frames.ask_added, "ask_added": frames.bid_added}
     columns |= {"bid_removed": frames.ask_removed, "ask_removed": frames.bid_removed}
-    columns |= mirrored_flow(frames)
+    columns |= mirrored_flow(frames) | mirrored_market(frames)
     columns |= {"open": flip(frames.open, frames.open), "close": flip(frames.close, frames.close)}
     columns |= {"high": flip(frames.low, frames.low), "low": flip(frames.high, frames.high)}
     return with_columns(frames, columns)
@@ -109,6 +113,16 @@ def mirrored_flow(frames: Frames) -> dict[str, Any]:
     columns |= {"buy_levels": flow.sell_levels, "sell_levels": flow.buy_levels}
     turned = MIRROR_TOP * (frames.buy_lots - frames.sell_lots)
     return columns | {"signed_notional": flow.signed_notional - turned}
+
+
+def mirrored_market(frames: Frames) -> dict[str, Any]:
+    """Who pays funding changes, and who is liquidated."""
+    market = frames.market
+    columns: dict[str, Any] = {"mark_price": MIRROR_TOP - market.mark_price}
+    columns |= {"index_price": MIRROR_TOP - market.index_price}
+    columns |= {"funding_rate": -market.funding_rate, "settled_rate": -market.settled_rate}
+    columns |= {"liquidated_sell_lots": market.liquidated_buy_lots}
+    return columns | {"liquidated_buy_lots": market.liquidated_sell_lots}
 
 
 def mirror_expectation(feature: Feature, there: dict[str, Any]) -> Any:
@@ -150,7 +164,11 @@ PER_QUANTITY = {"base": 1, "base/quote": 1, "quote/base": -1, "bps/Mquote": -1, 
 def test_values_follow_the_scales_and_ratios_do_not(frames: Frames) -> None:
     """Ten times the tick and a hundred times the lot."""
     small = replace(frames, price=Scale.of("0.5"), quantity=Scale.of("0.001"))
-    large = replace(frames, price=Scale.of("5"), quantity=Scale.of("0.1"))
+    market = frames.market
+    readings: dict[str, Any] = {name: getattr(market, name) * 10 for name in ("mark_price", "index_price")}
+    readings |= {name: getattr(market, name) * 100 for name in ("open_interest", "interest_before")}
+    settings = {"price": Scale.of("5"), "quantity": Scale.of("0.1")}
+    large = with_columns(frames, settings | readings)
     one, other = computed(small), computed(large)
     for name, feature in BY_NAME.items():
         factor = 10.0 ** PER_PRICE.get(feature.unit, 0) * 100.0 ** PER_QUANTITY.get(feature.unit, 0)
@@ -191,8 +209,8 @@ class Watched:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.frames, name)
-        if name == "flow":
-            return Watched(value, self.read, "flow.")
+        if name in ("flow", "market"):
+            return Watched(value, self.read, f"{name}.")
         self.read.add(self.prefix + name)
         return value
 
@@ -207,5 +225,5 @@ def test_inputs_are_the_tables_that_are_read(feature: Any) -> None:
 
 def test_families_are_whole_and_in_the_order_of_the_columns() -> None:
     families = ["ohlcv", "trades", "book", "microstructure", "impact", "arrival", "book_changes"]
-    families += ["technical", "volatility", "profile", "rolling", "calendar", "quality"]
+    families += ["technical", "volatility", "profile", "rolling", "market", "calendar", "quality"]
     assert feature_set("all") == tuple(f for family in families for f in feature_set(family))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from undertow.frames.market_fold import MARKET_TABLES
 from undertow.lake.files import merge
 from undertow.lake.layout import TABLES
 from undertow.lake.market_schemas import MARKET_SCHEMAS, MARKET_SORT_KEYS, MARKET_UNIQUE_KEYS
@@ -25,7 +26,10 @@ def test_keys_name_columns_and_leave_no_order_open(name: str) -> None:
     unique = MARKET_UNIQUE_KEYS.get(name, ("timestamp",))
     ordered = MARKET_SORT_KEYS.get(name, ("timestamp",))
     assert name in TABLES
-    assert (columns[0], columns[-1], ordered[0]) == ("timestamp", "received_ns", "timestamp")
+    described = [column for column in columns if column != "known_ns"]
+    assert (columns[0], described[-1], ordered[0]) == ("timestamp", "received_ns", "timestamp")
+    assert ("known_ns" in columns) == (name in MARKET_TABLES)
+    assert "known_ns" not in columns[:-1]
     assert set(ordered) <= set(columns)
     assert set(unique) <= set(ordered)
 

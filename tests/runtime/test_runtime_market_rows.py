@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -19,12 +20,16 @@ SPOT = Instrument("binance-spot", "BTCUSDT", "0.01", "0.000001")
 RECEIVED = 1723161255030314667
 
 
-def tables(frames: list[str], instrument: Instrument = USDM) -> dict[str, pa.Table]:
+CLOSED = 1_500_000_000_000_000_000
+"""Up to where bars were closed when the frames came: before any of their times."""
+
+
+def tables(frames: list[str], instrument: Instrument = USDM, closed_ns: int = CLOSED) -> dict[str, pa.Table]:
     """What frames give that come one nanosecond after the other."""
     lines = "".join(f"{RECEIVED + place} {frame}\n" for place, frame in enumerate(frames))
     mapped = BinanceMapper(instrument).map(lines.encode())
     assert not mapped.rejections
-    found = market_tables(instrument, mapped)
+    found = market_tables(instrument, mapped, np.full(len(frames), closed_ns))
     for name, rows in found.items():
         assert rows.schema.equals(MARKET_SCHEMAS[name], check_metadata=False)
         assert rows.schema.metadata[b"symbol"] == b"BTCUSDT"
@@ -51,6 +56,7 @@ def test_mark_price() -> None:
             "next_funding_ms": 1562306400000,
             "mark_price_average": 11794.16,
             "received_ns": RECEIVED,
+            "known_ns": 1562305380000 * 10**6,
         },
         {
             "timestamp": 1562305380000,
@@ -61,6 +67,7 @@ def test_mark_price() -> None:
             "next_funding_ms": None,
             "mark_price_average": None,
             "received_ns": RECEIVED + 1,
+            "known_ns": 1562305380000 * 10**6,
         },
     ]
 
@@ -77,19 +84,21 @@ def test_funding_rates_of_overlapping_pages_are_one_row_each() -> None:
     first = funding((1570608000000, "-0.03750000", ""), (1570636800001, "-1.8E-7", "34287.5"))
     second = funding((1570636800001, "-1.8E-7", "34287.5"), (1570665600000, "0.0001", "34300.25"))
     rows = merge("funding_rate", [tables([first, second])["funding_rate"]])
-    assert rows.drop_columns(["received_ns"]).to_pylist() == [
+    assert rows.drop_columns(["received_ns", "known_ns"]).to_pylist() == [
         {"timestamp": 1570608000000, "funding_rate": -0.0375, "mark_price": None},
         {"timestamp": 1570636800001, "funding_rate": -1.8e-7, "mark_price": 34287.5},
         {"timestamp": 1570665600000, "funding_rate": 0.0001, "mark_price": 34300.25},
     ]
 
 
-def test_open_interest_is_placed_by_the_exchange_and_known_when_received() -> None:
+def test_open_interest_is_placed_by_the_exchange_and_known_to_the_bars_that_were_open() -> None:
     answer = '{"openInterest":"10659.509","symbol":"BTCUSDT","time":1589437530011}'
     frame = f'{{"stream":"btcusdt@openInterest","data":{answer}}}'
-    assert tables([frame])["open_interest"].to_pylist() == [
-        {"timestamp": 1589437530011, "open_interest": 10659.509, "received_ns": RECEIVED}
-    ]
+    row = {"timestamp": 1589437530011, "open_interest": 10659.509, "received_ns": RECEIVED}
+    known_ns = 1589437530011 * 10**6
+    assert tables([frame])["open_interest"].to_pylist() == [{**row, "known_ns": known_ns}]
+    late = tables([frame], closed_ns=known_ns + 5)["open_interest"].to_pylist()
+    assert late == [{**row, "known_ns": known_ns + 6}]
 
 
 def forced(side: str = "SELL", quantity: str = "0.014", sent_ms: int = 1568014460893) -> str:
@@ -114,6 +123,7 @@ def test_liquidation() -> None:
             "status": "FILLED",
             "event_ms": 1568014460893,
             "received_ns": RECEIVED,
+            "known_ns": 1568014460893 * 10**6,
         }
     ]
 
@@ -129,7 +139,8 @@ def test_liquidations_of_one_millisecond_are_kept_and_copies_are_not() -> None:
     again = merge(
         "liquidations", [tables([frame])["liquidations"] for frame in [frames[4], *frames[1:4], frames[0]]]
     )
-    assert again.drop_columns(["received_ns"]).equals(kept.drop_columns(["received_ns"]))
+    own = ["received_ns", "known_ns"]
+    assert again.drop_columns(own).equals(kept.drop_columns(own))
 
 
 def candle(minutes: int = 1, trades: int = 100, is_closed: bool = True) -> str:
@@ -291,7 +302,7 @@ def recorded(path: Path, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
 def test_recorded_quotes_are_stored_as_they_came(data: Path, name: str, instrument: Instrument) -> None:
     path = data / f"captures/{name}.gz"
     mapped = BinanceMapper(instrument).map(gzip.decompress(path.read_bytes()))
-    rows = market_tables(instrument, mapped)["book_ticker"]
+    rows = market_tables(instrument, mapped, np.zeros(len(mapped.batch), np.int64))["book_ticker"]
     expected = list(recorded(path, "bookTicker"))
     assert rows.num_rows == len(expected) > 1000
     assert rows["received_ns"].to_pylist() == [stamp for stamp, _ in expected]
@@ -305,7 +316,8 @@ def test_recorded_quotes_are_stored_as_they_came(data: Path, name: str, instrume
 def test_recorded_mark_prices_are_stored_as_they_came(data: Path) -> None:
     path = data / "captures/usdm-btcusdt_20230405.gz"
     mapped = BinanceMapper(USDM).map(gzip.decompress(path.read_bytes()))
-    rows = market_tables(USDM, mapped)["mark_price"]
+    rows = market_tables(USDM, mapped, np.zeros(len(mapped.batch), np.int64))["mark_price"]
+    assert rows["known_ns"].to_pylist() == [stamp * 10**6 for stamp in rows["timestamp"].to_pylist()]
     expected = [event for _, event in recorded(path, "markPriceUpdate")]
     assert rows.num_rows == len(expected) > 100
     assert rows["timestamp"].to_pylist() == [event["E"] for event in expected]

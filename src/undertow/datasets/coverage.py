@@ -41,6 +41,9 @@ _STREAMS = {"book_depth": "depth", "l2": "depth", "l2_features": "depth"}
 """Table that a feature is computed from → stream of the ledger, where the names differ."""
 _NOT_STREAMS = frozenset({"gaps", "coverage", "features", "clock", "instruments", "calendar", "time", ""})
 
+_MARKET = frozenset({"mark_price", "funding_rate", "open_interest", "liquidations"})
+"""Tables that a recording may be without: what is computed from them is null then, and needs no proof."""
+
 
 def streams_of(inputs: Iterable[str], ledger: Iterable[str]) -> list[str]:
     """Streams of the ledger behind `Feature.inputs`, such as `trades, gaps`; sorted.
@@ -50,8 +53,8 @@ def streams_of(inputs: Iterable[str], ledger: Iterable[str]) -> list[str]:
     >>> streams_of(["trades, gaps", "book_depth"], ["aggtrades", "depth"])
     ['aggtrades', 'depth']
     """
-    tables = {word.strip() for line in inputs for word in line.split(",")} - _NOT_STREAMS
     known = set(ledger)
+    tables = {word.strip() for line in inputs for word in line.split(",")} - _NOT_STREAMS - (_MARKET - known)
     flow = next((name for name in _FLOWS if name in known), _FLOWS[0])
     return sorted({flow if table in _FLOWS else _STREAMS.get(table, table) for table in tables})
 

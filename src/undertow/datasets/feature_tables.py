@@ -16,12 +16,15 @@ __all__ = ["default_features", "feature_files", "file_hashes", "read_symbol_bars
 # Levels of price and running totals wander without bound: what a model learns about them does not carry over.
 WANDERING = frozenset(
     {
-        *("open", "high", "low", "close", "vwap", "weighted_mid", "cvd", "mark_price", "open_interest"),
+        *("open", "high", "low", "close", "vwap", "weighted_mid", "cvd"),
+        *("mark_price", "index_price", "open_interest"),
         *("ema_12", "ema_26", "ema_50", "ema_200"),
         *("bollinger_upper", "bollinger_lower", "keltner_upper", "keltner_lower"),
         *("poc_price", "value_area_high", "value_area_low"),
     }
 )
+UNPROVABLE = frozenset({"liq_long_vol", "liq_short_vol", "liq_ratio", "liq_imbalance"})
+"""Of a stream that shows at most one liquidation a second, and of which nobody can say what it left out."""
 NOT_FEATURES = frozenset({*REQUIRED_COLUMNS, "received_ns", "late_count"})
 
 
@@ -70,8 +73,8 @@ def file_hashes(files: Sequence[Path]) -> dict[str, str]:
 
 
 def default_features(bars: Sequence[SymbolBars]) -> list[str]:
-    """Numeric columns that all symbols have, without keys, quotes and levels that wander with the price."""
+    """Numeric columns that all symbols have, without keys, levels that wander and what nothing can prove."""
     first = bars[0].frame
     names = [name for name in first.columns if first[name].dtype.is_numeric()]
     shared = set.intersection(*(set(symbol.frame.columns) for symbol in bars))
-    return [name for name in names if name in shared - NOT_FEATURES - WANDERING]
+    return [name for name in names if name in shared - NOT_FEATURES - WANDERING - UNPROVABLE]

@@ -177,11 +177,16 @@ def _rows_seen(bars: SymbolBars, rows: pl.DataFrame, row_known_ns: Integers, max
 def _known_ns(rows: pl.DataFrame) -> Integers:
     """When each row could first be used [ns].
 
-    Rows without `known_ns` were usable when they had come, and not before the time they are about: the later
-    of the two, as the local clock may be early.
+    Rows were usable when they had come, and not before the time they are about: the later of the two, as the
+    local clock may be early. Those with `known_ns` were usable then, and where they also say when they came,
+    not before that: `known_ns` of a market table is about bars, and a decision is made a little later than
+    its bar ends.
     """
     event_ns = pl.col("timestamp") * MILLISECOND_NS
     received_ns = pl.col("received_ns") if "received_ns" in rows.columns else event_ns
     arrived_ns = pl.max_horizontal(event_ns, received_ns)
-    known = pl.col("known_ns").fill_null(arrived_ns) if "known_ns" in rows.columns else arrived_ns
+    known = arrived_ns
+    if "known_ns" in rows.columns:
+        told_ns = pl.col("known_ns").fill_null(arrived_ns)
+        known = pl.max_horizontal(told_ns, arrived_ns) if "received_ns" in rows.columns else told_ns
     return rows.select(known.cast(pl.Int64).alias("known_ns"))["known_ns"].to_numpy()

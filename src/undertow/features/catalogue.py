@@ -7,6 +7,7 @@ from undertow.features import (
     book_changes,
     calendar,
     impact,
+    market,
     microstructure,
     ohlcv,
     profile,
@@ -42,6 +43,7 @@ FEATURES: tuple[Feature, ...] = registered(
     *volatility.LINES,
     *profile.LINES,
     *rolling.LINES,
+    *market.LINES,
     *calendar.LINES,
     *quality.LINES,
 )

@@ -14,6 +14,7 @@ from undertow.features import memory, nulls
 from undertow.features.feature import Feature
 from undertow.features.memory import Floats, Integers, Memory
 from undertow.frames import frames as frames_module
+from undertow.frames import market_fold, market_frames
 from undertow.frames.frames import Frames
 
 __all__ = ["FeatureBlock", "FeatureEngine", "lineage"]
@@ -75,11 +76,12 @@ def lineage(features: Sequence[Feature]) -> str:
     """sha256 over everything that decides what values mean: what a model was trained on, it must be fed.
 
     That is the source of every family concerned and of the kernels that it has in files of their own, of the
-    operators and null rules, of the frames' schema, and each feature's name and kind in their order.
+    operators and null rules, of the frames' schema, of what market tables put into them, and each feature's
+    name and kind in their order.
     """
     families = {module for f in features if (module := inspect.getmodule(f.function)) is not None}
     kernels = {found for module in families for found in vars(module).values() if _is_kernel_file(found)}
-    shared: set[ModuleType] = {memory, nulls, frames_module}
+    shared: set[ModuleType] = {memory, nulls, frames_module, market_frames, market_fold}
     digest = hashlib.sha256()
     for module in sorted(families | kernels | shared, key=lambda m: m.__name__):
         digest.update(f"{module.__name__}\n{inspect.getsource(module)}".encode())

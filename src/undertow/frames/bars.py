@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from undertow.compiled import kernel
 from undertow.frames.frames import BOOK_LEVELS, FlowFrames, Frames
+from undertow.frames.market_frames import unknown_market
 from undertow.market.instruments import Instrument
 from undertow.market.time import SECOND_NS
 
@@ -200,4 +201,5 @@ def to_frames(
         imbalance_counts=integers[:, 19:22].copy(),
         ofi_levels=np.concatenate([integers[:, 25:26], integers[:, 34:43]], axis=1),
         flow=flow,
+        market=unknown_market(len(integers)),
     )

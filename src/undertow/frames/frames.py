@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from undertow.frames.market_frames import MarketFrames
 from undertow.market.instruments import Scale
 
 __all__ = ["BOOK_LEVELS", "FLOW_COLUMNS", "OFI_LEVELS", "Floats", "FlowFrames", "Frames", "Integers"]
@@ -158,6 +159,8 @@ class Frames:
     last_update_ns: Integers
     """Event time of the newest book update applied; 0 where the book was never known."""
     flow: FlowFrames = field(repr=False)
+    market: MarketFrames = field(repr=False)
+    """Unknown until a `MarketFold` has attached it."""
 
     def __len__(self) -> int:
         """Number of bars."""
@@ -170,4 +173,4 @@ class Frames:
             for f in fields(self)
             if isinstance(value := getattr(self, f.name), np.ndarray)
         }
-        return replace(self, flow=self.flow[rows], **cut)
+        return replace(self, flow=self.flow[rows], market=self.market[rows], **cut)

@@ -80,6 +80,8 @@ class Sampled:
     """Bars closed, by length [ns]."""
     late_closed_ns: Integers
     """For each late flow trade the boundary up to which bars were closed when it came."""
+    closed_at: Integers
+    """(n,) for each row of the block the boundary up to which bars were closed when it came."""
 
 
 class Sampler:
@@ -152,7 +154,7 @@ class Sampler:
         late = flow.is_late & (flow.order_type == 0)
         arrived_ns = closed_at[taken[self.settings.flow]][late]
         frames = self._fold_frames(flow, arrived_ns, depth, gaps)
-        return Sampled(trades, depth, l2, gaps, frames, arrived_ns)
+        return Sampled(trades, depth, l2, gaps, frames, arrived_ns, closed_at)
 
     def _take_trades(
         self,

@@ -10,6 +10,7 @@ __all__ = ["MARKET_SCHEMAS", "MARKET_SORT_KEYS", "MARKET_UNIQUE_KEYS"]
 
 _TIME = ("timestamp", pa.int64())
 _RECEIVED = ("received_ns", pa.int64())
+_KNOWN = ("known_ns", pa.int64())
 
 
 def _floats(*names: str) -> list[tuple[str, pa.DataType]]:
@@ -32,10 +33,11 @@ MARKET_SCHEMAS: Mapping[str, pa.Schema] = {
             *_integers("next_funding_ms"),
             *_floats("mark_price_average"),
             _RECEIVED,
+            _KNOWN,
         ]
     ),
-    "funding_rate": pa.schema([_TIME, *_floats("funding_rate", "mark_price"), _RECEIVED]),
-    "open_interest": pa.schema([_TIME, *_floats("open_interest"), _RECEIVED]),
+    "funding_rate": pa.schema([_TIME, *_floats("funding_rate", "mark_price"), _RECEIVED, _KNOWN]),
+    "open_interest": pa.schema([_TIME, *_floats("open_interest"), _RECEIVED, _KNOWN]),
     "liquidations": pa.schema(
         [
             _TIME,
@@ -44,6 +46,7 @@ MARKET_SCHEMAS: Mapping[str, pa.Schema] = {
             *_words("order_type", "time_in_force", "status"),
             *_integers("event_ms"),
             _RECEIVED,
+            _KNOWN,
         ]
     ),
     "klines": pa.schema(
@@ -76,9 +79,15 @@ MARKET_SCHEMAS: Mapping[str, pa.Schema] = {
 `event_ms` of `book_ticker` is null where the venue gives no time, and `timestamp` then when it came; of
 a liquidation it is when the exchange sent it. `side` SELL: a long was liquidated. `received_ns`: when it
 came, by the local clock; no row may be used before.
+
+`known_ns`: bars that end at or after it may use the row; null in older files. It is when the exchange
+published the row, or later: 1 ns behind the bars that were closed when the row came. No clock of ours takes
+part.
 """
 
-_FORCED_ORDER = tuple(name for name in MARKET_SCHEMAS["liquidations"].names if name != "received_ns")
+_FORCED_ORDER = tuple(
+    name for name in MARKET_SCHEMAS["liquidations"].names if name not in ("received_ns", "known_ns")
+)
 
 MARKET_UNIQUE_KEYS: Mapping[str, tuple[str, ...]] = {
     "liquidations": _FORCED_ORDER,

@@ -22,7 +22,7 @@ __all__ = [
     "parquet_options",
 ]
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 
 TRADES = pa.schema(
     [

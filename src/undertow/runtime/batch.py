@@ -16,6 +16,7 @@ from undertow.features.engine import FeatureBlock, FeatureEngine, lineage
 from undertow.frames.column_set import book_columns, empty_trades, join, shallow
 from undertow.frames.frame_fold import FrameFold
 from undertow.frames.frames import BOOK_LEVELS
+from undertow.frames.market_fold import MarketFold
 from undertow.frames.sampler import SamplerSettings
 from undertow.lake.reader import Lake
 from undertow.lake.schemas import instrument_of
@@ -26,6 +27,7 @@ from undertow.market.events import Gap
 from undertow.market.instruments import Instrument
 from undertow.market.time import HOUR_NS, SECOND_NS, parse_timeframe
 from undertow.runtime.feature_rows import timeframe_name, to_arrow
+from undertow.runtime.market_readings import MarketHistory
 
 __all__ = [
     "StoredHistory",
@@ -155,10 +157,12 @@ def compute_features(history: StoredHistory, settings: SamplerSettings) -> Itera
     """Blocks of consecutive bars by length [ns], over the whole history, a stored hour at a time."""
     fold = FrameFold(history.instrument, settings.timeframes_ns, settings.lateness_ns, settings.large())
     engines = {length: FeatureEngine(FEATURES, length) for length in settings.timeframes_ns}
+    market, told = MarketFold(settings.timeframes_ns), MarketHistory(history.lake, history.instrument)
     gaps = _gaps(history)
     for trades, samples, late_ns, until_ns in _steps(history):
         fold.note_late(late_ns, np.zeros_like(late_ns))
-        frames = fold.advance(trades, samples, gaps, until_ns)
+        closed = fold.advance(trades, samples, gaps, until_ns)
+        frames = market.advance(told.until(until_ns), closed, until_ns)
         yield {length: engines[length].push(f) for length, f in frames.items()}
 
 

@@ -38,17 +38,21 @@ Row = dict[str, Any]
 _PARTIAL_LEVELS = 20
 
 
-def market_tables(instrument: Instrument, mapped: Mapped) -> dict[str, pa.Table]:
+def market_tables(instrument: Instrument, mapped: Mapped, closed_at: Integers) -> dict[str, pa.Table]:
     """Table → its rows in this block, in arrival order; tables without any are left out.
 
-    Candles are stored when they are closed, and those of one minute only.
+    `closed_at`: for each row of the batch the boundary up to which bars were closed when it came. Candles are
+    stored when they are closed, and those of one minute only.
     """
     rows: dict[str, list[Row]] = {}
-    for event in mapped.others:
+    for event, place in zip(mapped.others, mapped.other_rows, strict=True):
         if isinstance(event, Gap) or not _is_stored(event):
             continue
         name, row_of = _ROWS[type(event)]
-        rows.setdefault(name, []).append({**row_of(event), "received_ns": event.receive_ns})
+        row = {**row_of(event), "received_ns": event.receive_ns}
+        if isinstance(event, MarkPrice | FundingRate | OpenInterest | Liquidation):
+            row["known_ns"] = max(_published_ns(event), int(closed_at[place]) + 1)
+        rows.setdefault(name, []).append(row)
     found = {name: rows_to_arrow(instrument, MARKET_SCHEMAS[name], entries) for name, entries in rows.items()}
     batch = mapped.batch
     quotes = np.flatnonzero(batch.kind == EventKind.BEST_QUOTE)
@@ -58,6 +62,11 @@ def market_tables(instrument: Instrument, mapped: Mapped) -> dict[str, pa.Table]
     if len(partial):
         found["depth20"] = _partial_books(instrument, batch, partial)
     return found
+
+
+def _published_ns(event: MarkPrice | FundingRate | OpenInterest | Liquidation) -> int:
+    """When the exchange told it, as far as it says so: answers of REST carry no time but their own."""
+    return max(event.event_ns, event.published_ns) if isinstance(event, Liquidation) else event.event_ns
 
 
 def _is_stored(event: MarketEvent) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import structlog
 from numpy.typing import NDArray
 
@@ -14,6 +15,7 @@ from undertow.errors import VenueError
 from undertow.features.catalogue import FEATURES
 from undertow.features.engine import FeatureBlock, FeatureEngine, lineage
 from undertow.frames.book_audit import BookAudit
+from undertow.frames.market_fold import MarketFold
 from undertow.frames.sampler import Sampled, Sampler, SamplerSettings
 from undertow.lake.tables import book_to_arrow, gaps_to_arrow, trades_to_arrow
 from undertow.lake.writer import LakeWriter
@@ -22,6 +24,7 @@ from undertow.market.instruments import Instrument
 from undertow.runtime.feature_rows import timeframe_name, to_arrow
 from undertow.runtime.late import amend_late_counts
 from undertow.runtime.ledger import Ledger, audits_to_arrow
+from undertow.runtime.market_readings import readings_of
 from undertow.runtime.market_rows import market_tables
 from undertow.venues.binance.rest_trades import (
     REPAIR_STREAM,
@@ -86,6 +89,7 @@ class Pipeline:
         self.sampler = Sampler(instrument, settings)
         self.counts = Counts()
         self._mapper = mapper_of(instrument)
+        self._market = MarketFold(settings.timeframes_ns)
         self._engines = {length: FeatureEngine(FEATURES, length) for length in settings.timeframes_ns}
         self._lake = lake
         self._ledger = Ledger(instrument)
@@ -161,8 +165,9 @@ class Pipeline:
         self._count(mapped)
         sampled = self.sampler.feed(mapped.batch)
         self._ledger.note(mapped.batch, self.sampler, sampled)
-        blocks = {length: self._engines[length].push(frames) for length, frames in sampled.frames.items()}
-        self._write_market(mapped)
+        told = readings_of(self.instrument, self._write_market(mapped, sampled))
+        attached = self._market.advance(told, sampled.frames, self.sampler.closed_ns)
+        blocks = {length: self._engines[length].push(frames) for length, frames in attached.items()}
         self._write(sampled, blocks)
         if self.on_bars is not None and any(len(block) for block in blocks.values()):
             self.on_bars(self, blocks)
@@ -204,14 +209,15 @@ class Pipeline:
         if len(late_ns):
             amend_late_counts(lake, late_ns, sampled.late_closed_ns, self.settings.timeframes_ns)
 
-    def _write_market(self, mapped: Mapped) -> None:
-        """Quotes, prices, rates, liquidations and candles."""
-        told = market_tables(self.instrument, mapped)
+    def _write_market(self, mapped: Mapped, sampled: Sampled) -> dict[str, pa.Table]:
+        """Quotes, prices, rates, liquidations and candles; what was stored of them."""
+        told = market_tables(self.instrument, mapped, sampled.closed_at)
         plausible = {table: self._lake.plausible(table, rows) for table, rows in told.items()}
         tables = {table: rows for table, rows in plausible.items() if rows.num_rows}
         for table, rows in tables.items():
             self._lake.append(table, rows)
         self._ledger.note_market(tables, mapped.batch)
+        return tables
 
     def _write_proofs(self, audits: list[BookAudit]) -> None:
         """Rows of the ledger, and what audits of the book found."""
@@ -247,6 +253,7 @@ class Pipeline:
     def to_arrays(self) -> Arrays:
         """Everything carried, as arrays; `restore` takes it back."""
         arrays: Arrays = {f"sampler.{k}": v for k, v in self.sampler.to_arrays().items()}
+        arrays |= {f"market.{k}": v for k, v in self._market.to_arrays().items()}
         arrays["ledger"] = np.frombuffer(self._ledger.to_bytes(), np.uint8)
         arrays["mapper"] = np.frombuffer(mapper_state(self._mapper), np.uint8)
         for length, engine in self._engines.items():
@@ -256,6 +263,7 @@ class Pipeline:
     def restore(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Go on from `to_arrays()` of a pipeline with the same instrument and settings."""
         self.sampler.restore(_part(arrays, "sampler."))
+        self._market.restore(_part(arrays, "market."))
         self._ledger.restore(arrays["ledger"].tobytes())
         restore_mapper(self._mapper, arrays["mapper"].tobytes() if "mapper" in arrays else b"")
         for length, engine in self._engines.items():

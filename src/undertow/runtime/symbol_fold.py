@@ -19,7 +19,7 @@ from undertow.runtime.warm_up import load_kernels
 
 __all__ = ["SymbolFold"]
 
-_STATE_VERSION = 3
+_STATE_VERSION = 4
 _CHUNK_BYTES = 1 << 20
 """Of journal lines folded at once on opening: more would only take memory."""
 

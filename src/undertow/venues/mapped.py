@@ -1,6 +1,7 @@
 """What a block of raw lines turned out to hold: the same shape for every venue's mapper."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -42,6 +43,8 @@ class Mapped:
     batch: EventBatch
     others: list[MarketEvent] = field(default_factory=list)
     """Mark prices, liquidations, klines and what was polled, in order."""
+    other_rows: list[int] = field(default_factory=list)
+    """For each of `others` the row of `batch` that it came in."""
     rejections: list[Rejection] = field(default_factory=list)
     unknown_types: Counter[str] = field(default_factory=Counter)
     unknown_fields: Counter[str] = field(default_factory=Counter)
@@ -50,3 +53,8 @@ class Mapped:
     """What a rejected frame lacks or has of another type → how often."""
     filtered: Counter[str] = field(default_factory=Counter)
     """Frames and rows that are understood and take no part → how often."""
+
+    def add_others(self, row: int, events: Sequence[MarketEvent]) -> None:
+        """Note events that came in a row of the batch."""
+        self.others.extend(events)
+        self.other_rows.extend([row] * len(events))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from undertow.market.batch import EventKind
 from undertow.market.columns import ORDER_TYPES
-from undertow.market.events import FundingRate, Kline, Liquidation, MarkPrice, OpenInterest
+from undertow.market.events import FundingRate, Gap, Kline, Liquidation, MarkPrice, OpenInterest
 from undertow.market.instruments import Instrument
 from undertow.venues.binance.mapper import BinanceMapper
 from undertow.venues.mapped import Mapped, Reason
@@ -381,6 +381,8 @@ def test_wire_format_of_2026_decodes_without_loss(data: Path) -> None:
         assert not mapped.unknown_fields
         kinds.update(mapped.batch.kind.tolist())
         rare.update(type(e).__name__ for e in mapped.others if e.symbol == symbol)
+        came = mapped.batch.receive_ns[mapped.other_rows].tolist()
+        assert came == [event.receive_ns for event in mapped.others if not isinstance(event, Gap)]
     assert kinds[EventKind.AGGREGATE_TRADE] == 16
     assert kinds[EventKind.BEST_QUOTE] == 16
     assert kinds[EventKind.DELTA] == 4

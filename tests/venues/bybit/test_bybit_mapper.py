@@ -11,6 +11,7 @@ from undertow.market.batch import EventKind
 from undertow.market.events import (
     ClockOffset,
     FundingRate,
+    Gap,
     Kline,
     Liquidation,
     ListingChange,
@@ -352,6 +353,19 @@ def test_what_is_unknown_is_counted_and_the_rest_is_used() -> None:
     assert not mapped.rejections
 
 
+def test_each_event_names_the_row_that_it_came_in() -> None:
+    """The frame of trades has two rows of the batch, the ticker gives two events in one."""
+    frames = [trades_frame(trade("00000001"), trade("00000002")), TICKER, DELTA, TICKER]
+    mapped = mapped_of(*frames)
+    assert mapped.other_rows == [2, 2, 4, 4]
+    came = mapped.batch.receive_ns[mapped.other_rows].tolist()
+    assert (
+        came
+        == [event.receive_ns for event in mapped.others if not isinstance(event, Gap)]
+        == [RECEIVED + at for at in (1, 1, 3, 3)]
+    )
+
+
 def test_replies_take_no_part() -> None:
     pong = '{"success":true,"ret_msg":"pong","conn_id":"0970e817-426e-429a-a679-ff7f55e0b16a","op":"ping"}'
     assert mapped_of(pong).filtered == {"reply.ping": 1}
@@ -370,6 +384,7 @@ def test_lines_give_the_same_however_they_are_cut(choice: list[int], cut: int) -
     second.restore(first.to_bytes())
     two = second.map(b"".join(text[cut:]))
     assert whole.others == one.others + two.others
+    assert whole.other_rows == one.other_rows + [row + len(one.batch) for row in two.other_rows]
     for name in ("kind", "trade_id", "receive_ns", "level_ticks", "price_ticks", "last_id", "bid_count"):
         parts = np.concatenate([getattr(one.batch, name), getattr(two.batch, name)])
         assert parts.tolist() == getattr(whole.batch, name).tolist()

@@ -165,7 +165,7 @@ class BinanceMapper:
         content = msgspec.json.decode(payload)
         for fields in content if isinstance(content, list) else [content]:
             mapped.unknown_fields.update(unknown_parts(suffix, fields))
-        mapped.others.extend(events)
+        mapped.add_others(row, events)
 
     def _take(self, mapped: Mapped, row: int, message: messages.Message) -> None:
         batch = mapped.batch
@@ -180,7 +180,7 @@ class BinanceMapper:
         else:
             event = event_of(message, int(batch.receive_ns[row]))
             if event is not None:
-                mapped.others.append(event)
+                mapped.add_others(row, [event])
 
 
 _parts_decoder = msgspec.json.Decoder(list[msgspec.Raw])

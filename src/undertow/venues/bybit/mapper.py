@@ -1,11 +1,12 @@
 """Raw Bybit frames into the vocabulary. Bytes in, columns and events out; what deltas need is carried."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from undertow.market.batch import EventKind
+from undertow.market.events import MarketEvent
 from undertow.market.instruments import Instrument
 from undertow.market.time import MILLISECOND_NS
 from undertow.venues.bybit.batch_rows import BatchRows
@@ -69,6 +70,10 @@ class _Frame:
     receive_ns: int
     envelope: Envelope
     block: _Block
+
+    def add_others(self, events: Sequence[MarketEvent]) -> None:
+        """Note events of this frame, which has no row of its own yet: it gets the next one."""
+        self.block.mapped.add_others(len(self.block.rows.rows), events)
 
     @property
     def parts(self) -> list[str]:
@@ -217,7 +222,7 @@ class BybitMapper:
                 return
             ticker = merged(self._ticker, told)
         times = frame.times(envelope.ts)
-        mapped.others.extend(events_of(self.instrument.symbol, ticker, told, *times))
+        frame.add_others(events_of(self.instrument.symbol, ticker, told, *times))
         self._ticker, self._ticker_ms = ticker, envelope.ts
 
     def _take_liquidations(self, frame: _Frame) -> None:
@@ -225,12 +230,12 @@ class BybitMapper:
         found = liquidations(envelope.data, envelope.ts, frame.receive_ns, mapped.unknown_fields)
         for event in found:
             self._check(event.symbol)
-        mapped.others.extend(found)
+        frame.add_others(found)
 
     def _take_klines(self, frame: _Frame) -> None:
         mapped = frame.block.mapped
         symbol = self.instrument.symbol
-        mapped.others.extend(klines(frame.envelope.data, symbol, frame.receive_ns, mapped.unknown_fields))
+        frame.add_others(klines(frame.envelope.data, symbol, frame.receive_ns, mapped.unknown_fields))
 
     def _take_answer(self, frame: _Frame) -> None:
         """An answer of REST that was journalled like a topic."""
@@ -246,7 +251,7 @@ class BybitMapper:
             return
         for event in found:
             self._check(event.symbol)
-        mapped.others.extend(found)
+        frame.add_others(found)
 
     def _take_rest_book(self, frame: _Frame) -> None:
         """A snapshot, of use where its update ids are those of the topic that is folded."""
@@ -269,7 +274,7 @@ class BybitMapper:
             rows.put(frame.line, EventKind.WATERMARK, frame.receive_ns, mark.T * MILLISECOND_NS)
         else:
             event = mark_event(mark, frame.receive_ns)
-            frame.block.mapped.others.extend([event] if event is not None else [])
+            frame.add_others([event] if event is not None else [])
 
     def to_bytes(self) -> bytes:
         """What is carried from one block to the next; `restore` takes it back."""

@@ -23,7 +23,8 @@ class MemoryRecorder:
     def record(self, receive_ns: int, frame: bytes) -> None:
         self.frames.append(frame)
 
-    def process(self) -> None: ...
+    def process(self) -> bool:
+        return False
 
     def needs_snapshot(self) -> bool:
         return False

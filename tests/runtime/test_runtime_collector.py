@@ -53,11 +53,12 @@ class ListRecorder:
         self.lines.append((receive_ns, frame))
         self.waiter.notify()
 
-    def process(self) -> None:
+    def process(self) -> bool:
         if self.failure is not None:
             raise self.failure
         self.processed = len(self.lines)
         self.waiter.notify()
+        return False
 
     def needs_snapshot(self) -> bool:
         marks = [b"lastUpdateId" in frame for frame in self.frames if b"lastUpdateId" in frame or lost(frame)]

@@ -28,6 +28,8 @@ _REGULAR_KINDS = (
     *("open_interest", "funding"),
 )
 _SIMULATION_QUIET_S = 2.0
+_FOLD_EVERY_S = 0.2
+"""Nobody waits for the bars of a collection; frames are in the journal long before."""
 
 
 def collect(
@@ -335,6 +337,7 @@ def _recorder_factory(job: _Job) -> Callable[["Instrument"], "Recorder"]:
             guard=guard,
             spill=storage.spill,
             sync_every_s=storage.sync_every_s,
+            fold_every_s=_FOLD_EVERY_S,
         )
 
     return open_recorder

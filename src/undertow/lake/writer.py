@@ -40,8 +40,9 @@ Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 _BUFFERED_ROWS = 200_000
-_SMALL_TABLES, _SMALL_ROWS = 32, 512
-"""So many tables of fewer rows are put together: each takes far more memory than its rows."""
+_SMALL_CHUNKS, _SMALL_ROWS = 640, 512
+"""Tables of fewer rows are put together when they have so many columns in all: each of these takes some 700
+bytes beside its values."""
 _HOUR_MS = HOUR_NS // MILLISECOND_NS
 _FLOWS = frozenset({"aggtrades", "trades"})
 _MARKET_CLOCKS = _FLOWS | {"book_depth", "l2"}
@@ -305,7 +306,7 @@ class LakeWriter:
 def _compact(held: list[pa.Table]) -> None:
     """Put the small tables at the end of a buffer together, once there are many."""
     small = next((i for i, table in enumerate(reversed(held)) if table.num_rows >= _SMALL_ROWS), len(held))
-    if small >= _SMALL_TABLES:
+    if small >= 4 and small * held[-1].num_columns >= _SMALL_CHUNKS:
         held[-small:] = [join(held[-small:]).combine_chunks()]
 
 

@@ -352,8 +352,7 @@ class Collector:
         async with self._at_work:
             while self._restated:
                 self._restate(self._restated.popitem()[1])
-            due = [track for track in self._tracks.values() if track.pending]
-            if due:
+            if due := [track for track in self._tracks.values() if track.pending or track.is_behind]:
                 await self._process(due)
             for track in self._tracks.values():
                 self._keeper.attend(group, track, now_s)
@@ -361,7 +360,7 @@ class Collector:
 
     async def _process(self, due: Sequence[Track]) -> None:
         """Have these recorders write and fold what they have; the sockets are read meanwhile."""
-        before = [(track, track.oldest_pending_ns, track.last_frame_s) for track in due]
+        before = [(track, track.pending and track.oldest_pending_ns, track.last_frame_s) for track in due]
         for track in due:
             track.pending = 0
         await asyncio.get_running_loop().run_in_executor(self._worker, _process_all, due)
@@ -369,7 +368,8 @@ class Collector:
             if track.recorder.is_off_step():
                 self.on_off_step()
             self._note_trouble(track)
-            self.health.symbol(track.symbol).note_written(self._clock() - oldest_ns)
+            if oldest_ns:
+                self.health.symbol(track.symbol).note_written(self._clock() - oldest_ns)
             newest_ns = track.recorder.newest_event_ns()
             if newest_ns > max(track.newest_ns, track.watermark_ns):
                 track.newest_ns, track.newest_at_s = newest_ns, last_frame_s
@@ -397,4 +397,4 @@ class Collector:
 
 def _process_all(tracks: Sequence[Track]) -> None:
     for track in tracks:
-        track.recorder.process()
+        track.is_behind = track.recorder.process()

@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 _PORTION_BYTES, _PORTIONS = 1 << 20, 8
 """What is folded at once, as larger portions take more memory, and how many before it is others' turn."""
+_FOLD_FRAMES = 512
+"""So many frames are folded without waiting for more."""
 
 
 class SymbolRecorder:
@@ -55,6 +57,7 @@ class SymbolRecorder:
         spill_beyond_bytes: int = 1 << 21,
         sync_every_s: float = 1.0,
         retry_s: float = 1.0,
+        fold_every_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings, self._lake, self._root = settings, lake, journal
@@ -62,7 +65,8 @@ class SymbolRecorder:
         self._every_ns = checkpoint_every_ns
         self._guard = guard
         self._sync_every_s, self._retry_s, self._clock = sync_every_s, retry_s, clock
-        self._synced_s = self._journal_due_s = self._fold_due_s = clock()
+        self._fold_every_s = fold_every_s
+        self._synced_s = self._journal_due_s = self._fold_due_s = self._folded_s = clock()
         self._block: list[bytes] = []
         self._missing: tuple[tuple[int, int], ...] = ()
         self._missing_singles: tuple[tuple[int, int], ...] = ()
@@ -100,17 +104,29 @@ class SymbolRecorder:
         """Take a frame, which holds no line break; `process` writes and folds it."""
         self._backlog.put(receive_ns, frame)
 
-    def process(self) -> None:
-        """Write what was received to the journal, and fold it; from then on it is on disk."""
+    def process(self) -> bool:
+        """Write what was received to the journal, from where on it is on disk, and fold it in its time.
+
+        True: something waits to be folded, so this is to be called again though nothing comes.
+        """
         for _ in range(_PORTIONS):
             if self._clock() < self._journal_due_s or not self._write_journal():
-                return
+                break
             if self._fold is None:
                 self._resume()
-            else:
+            elif self._is_fold_due():
                 self._advance(self._fold)
             if not len(self._backlog):
-                return
+                break
+        return bool(self._block)
+
+    def _is_fold_due(self) -> bool:
+        """A fold of few frames costs as much as one of many, so they are gathered while the book is exact."""
+        return (
+            len(self._block) >= _FOLD_FRAMES
+            or self._clock() >= self._folded_s + self._fold_every_s
+            or not self.is_synced()
+        )
 
     def _write_journal(self) -> bool:
         """Whether everything taken so far is in the journal."""
@@ -140,6 +156,7 @@ class SymbolRecorder:
     def _advance(self, fold: SymbolFold) -> None:
         """Fold the block, and save a checkpoint when one is due."""
         block, self._block = self._block, []
+        self._folded_s = self._clock()
         if not block:
             return
         try:
@@ -246,6 +263,8 @@ class SymbolRecorder:
 
     def checkpoint(self) -> None:
         """Write out what is open, save the state, and seal the hours that are over."""
+        if self._fold is not None and self._block:
+            self._advance(self._fold)
         if self._fold is None:
             return
         try:
@@ -289,6 +308,7 @@ class SymbolRecorder:
     def _take_in(self) -> None:
         """Write and fold all that waits."""
         self._journal_due_s = self._clock()
+        self._fold_every_s = 0.0
         self.process()
         while len(self._backlog) and not self._journal_trouble:
             self.process()

@@ -49,13 +49,14 @@ class WaitingRecorder:
         """Keep until it is processed."""
         self._waiting.append((receive_ns, frame))
 
-    def process(self) -> None:
-        """Try to take over; then fold what has come."""
+    def process(self) -> bool:
+        """Try to take over; then fold what has come. Whether something waits to be folded."""
         if self._recorder is None and self._clock() >= self._retry_s:
             self._take_over()
-        if self._recorder is not None:
-            self._hand_over(self._recorder)
-            self._recorder.process()
+        if self._recorder is None:
+            return False
+        self._hand_over(self._recorder)
+        return self._recorder.process()
 
     def _hand_over(self, recorder: Recorder) -> None:
         for _ in range(len(self._waiting)):

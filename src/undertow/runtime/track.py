@@ -58,8 +58,8 @@ class Recorder(Protocol):
     def record(self, receive_ns: int, frame: bytes) -> None:
         """Take a frame to be processed; waits for nothing."""
 
-    def process(self) -> None:
-        """Write and fold what was recorded so far."""
+    def process(self) -> bool:
+        """Write what was recorded so far, and fold it in its time; whether something waits to be folded."""
 
     def trouble(self) -> str:
         """What keeps it from recording in full, and what to do; empty: nothing."""
@@ -103,6 +103,8 @@ class Track:
     pending: int = 0
     oldest_pending_ns: int = 0
     """Receive time of the oldest frame that waits to be processed."""
+    is_behind: bool = False
+    """Frames that are in the journal wait to be folded."""
     last_frame_s: float = 0.0
     newest_ns: int = 0
     """Newest event time seen in a frame of the exchange."""

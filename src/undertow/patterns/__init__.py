@@ -1,0 +1,1 @@
+"""Order-flow patterns: exact definitions with causal thresholds, and what followed them."""

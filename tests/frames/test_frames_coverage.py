@@ -50,6 +50,19 @@ def test_a_gap_by_ids_stands_between_two_complete_stretches() -> None:
     assert rows[1].cause == "trade ids missing"
 
 
+def test_between_holes_of_single_trades_nothing_is_claimed() -> None:
+    fold = CoverageFold()
+    holes = [
+        msgspec.structs.replace(gap(at, at + 1, at, at + 2), stream="aggtrades singles") for at in (20, 50)
+    ]
+    for hole in holes:
+        fold.hole(hole)
+    fold.finish()
+    assert shown(fold.take()) == [(GAP, 20, 21, 20, 22), (GAP, 50, 51, 50, 52)]
+    fold.repaired("aggtrades singles", [(50, 52)], "rest", 78)
+    assert shown(fold.take()) == [(BY_IDS, 20, 21, 20, 22)]
+
+
 def test_a_repaired_gap_becomes_complete_and_says_when() -> None:
     fold = CoverageFold()
     fold.chain("aggtrades", seconds(10, 20, 50), ids(5, 6, 9), [gap(20, 50, 7, 8)])

@@ -43,6 +43,13 @@ def test_several_members_in_chunks_of_any_size(tmp_path: Path, chunk_bytes: int)
         line += chunk.data.count(b"\n")
 
 
+def test_many_small_members_make_few_chunks(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.gz", b"".join(gzip.compress(line + b"\n") for line in LINES))
+    sizes = [len(c.data) for c in read_chunks([path], chunk_bytes=4000, problems=[])]
+    assert sum(sizes) == len(TEXT)
+    assert len(sizes) <= len(TEXT) // 4000 + 1
+
+
 def test_a_highly_compressed_member_stays_within_the_chunk_size(tmp_path: Path) -> None:
     text = (b"1 " + b"a" * 97 + b"\n") * 300_000
     path = put(tmp_path / "a.gz", gzip.compress(text))

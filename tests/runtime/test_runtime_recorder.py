@@ -141,3 +141,60 @@ def test_other_settings_than_the_checkpoint_are_refused(capture: Path, tmp_path:
         )
         == 200
     )
+
+
+def test_folds_wait_for_more_frames_and_nothing_is_lost_by_it(capture: Path, tmp_path: Path) -> None:
+    lines = capture.read_bytes().splitlines()
+    now = [0.0]
+    recorder = SymbolRecorder(
+        INSTRUMENT,
+        SETTINGS,
+        tmp_path / "lake",
+        tmp_path / "journal",
+        checkpoint_every_ns=7 * 10**9,
+        fold_every_s=0.2,
+        clock=lambda: now[0],
+    )
+    waited = folded = 0
+    for number, line in enumerate(lines):
+        stamp, _, frame = line.partition(b" ")
+        recorder.record(int(stamp), frame)
+        before = recorder.pipeline.counts.frames
+        was_exact = recorder.is_synced()
+        is_behind = recorder.process()
+        grew = recorder.pipeline.counts.frames - before
+        assert is_behind == (grew == 0)
+        assert grew or was_exact, "a book that waits for its snapshot is not kept waiting"
+        waited, folded = waited + is_behind, folded + (grew > 1)
+        now[0] += 0.05 if number % 2 else 0.03
+    assert waited > folded > 100
+    recorder.close()
+    again = replay(
+        Recording((capture,), INSTRUMENT.venue, INSTRUMENT.symbol, SETTINGS.flow),
+        INSTRUMENT,
+        SETTINGS,
+        tmp_path / "again",
+    )
+    assert again.pipeline.counts.frames == len(lines)
+    assert files(tmp_path / "lake") == files(tmp_path / "again")
+
+
+def test_a_checkpoint_covers_what_waited(capture: Path, tmp_path: Path) -> None:
+    lines = capture.read_bytes().splitlines()
+    places = INSTRUMENT, SETTINGS, tmp_path / "lake", tmp_path / "journal"
+    recorder = SymbolRecorder(*places, fold_every_s=1e9, clock=lambda: 0.0)
+    for line in lines[:600]:
+        stamp, _, frame = line.partition(b" ")
+        recorder.record(int(stamp), frame)
+        is_behind = recorder.process()
+    assert is_behind
+    recorder.checkpoint()
+    newest_ns, carried = recorder.newest_event_ns(), recorder.pipeline.to_arrays()
+    state = {name: array.tobytes() for name, array in carried.items()}
+    recorder.abandon()
+    opened = SymbolRecorder(*places)
+    assert opened.recovered_frames == 0, "nothing is folded twice"
+    assert opened.newest_event_ns() == newest_ns > 0
+    again = opened.pipeline.to_arrays()
+    assert {name: array.tobytes() for name, array in again.items()} == state
+    opened.close()

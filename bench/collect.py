@@ -28,7 +28,7 @@ __all__ = ["measure"]
 _SYMBOLS = ",".join(LISTINGS)
 _WARM_S, _MEASURED_S = 15.0, 20.0
 _RATE = 5000
-_FLOOD_S = 120
+_FLOOD_S = 600
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ docs: venv-docs
 	$(BIN)/mkdocs build --strict
 
 docs-catalogue: venv
-	$(BIN)/python -c "from undertow.features.catalogue import catalogue_markdown as m; print(m(), end='')" > docs/features.md
+	$(BIN)/python -c "from pathlib import Path; from undertow.monitor.feature_pages import write_pages, write_plots; \
+	  write_pages(Path('docs')); write_plots(Path('docs'))"
 
 venv: $(VENV)/.installed
 

@@ -25,6 +25,11 @@ BENCHES = {
     "replay": "raw lines to book, samples and bars beside cryptofeed, ccxt.pro and orjson + SortedDict",
     "collect": "live collection of ten busy symbols beside cryptofeed: cost and speed",
     "features": "batch features from the lake beside pandas and polars",
+    "live_features": "from a bar's close to all its features, ten symbols on one core",
+    "simulated_lake": "the simulated market straight into a lake, beside its frames",
+    "trade_bars": "trades in memory into 1 s bars beside polars and duckdb",
+    "books": "features of 20-level books beside numpy and scipy",
+    "technical": "technical indicators of a year of minutes beside TA-Lib",
     "l2": "features of 100-level books beside numpy and pandas",
     "lake_encodings": "Parquet as the lake writes it beside pyarrow's defaults",
 }

@@ -5,11 +5,12 @@ trades in memory, bars of 1 s. All contenders run on one core and start from the
 the same trades.
 
 What each computes: a peer makes the 20 columns of SPEC 5.1 and 5.2 from the four columns of the trades that
-it needs, and never touches the book. Ours, from the lake, is `runtime.batch.compute_features`: it reads
-every column, sorts, leaves late and non-market trades out, folds book samples where the lake has them, and
-computes the whole catalogue. In memory ours is `FrameFold` and the same 20 columns; it starts from ticks and
-lots, the peers from floats, as each would hold them. "Merely reads" is polars with the columns that our
-features are computed from, and nothing done with them.
+it needs, and never touches the book. Ours, from the lake, is `runtime.batch.compute_features`: it reads the
+columns that features are made from, the next hour in a thread beside that in which this one is computed,
+sorts, leaves late and non-market trades out, folds book samples where the lake has them, and computes the
+whole catalogue. In memory ours is `FrameFold` and the same 20 columns; it starts from ticks and
+lots, the peers from floats, as each would hold them. "Merely reads" is polars with the same
+columns, and nothing done with them.
 
 Before the clock runs, each column of each peer must agree with ours in every bar.
 """
@@ -35,10 +36,10 @@ from undertow.frames.column_set import book_columns
 from undertow.frames.frame_fold import FrameFold
 from undertow.frames.frames import BOOK_LEVELS
 from undertow.lake.reader import Lake
-from undertow.lake.schemas import BOOK_CHANGES
 from undertow.market.columns import TradeColumns
 from undertow.market.time import MILLISECOND_NS, SECOND_NS
 from undertow.runtime.batch import compute_features, open_history
+from undertow.runtime.history_rows import BOOK_NAMES, TRADE_NAMES
 
 __all__ = ["measure"]
 
@@ -46,30 +47,6 @@ _STORED_TRADES = 2_000_000
 _TRADES_IN_MEMORY = 10_000_000
 _BARS = 86_400
 _FLOW = tuple(feature for feature in FEATURES if feature.family in ("ohlcv", "trades"))
-_TRADE_COLUMNS = [
-    "timestamp",
-    "event_remainder_ns",
-    "trade_id",
-    "price",
-    "quantity",
-    "is_buyer_maker",
-    "order_type",
-    "is_late",
-]
-_BOOK_COLUMNS = [
-    "timestamp",
-    "bids",
-    "asks",
-    "spread_integral",
-    "spread_square_integral",
-    "spread_time_us",
-    "ofi_1",
-    "ofi_10",
-    "update_count",
-    "late_update_count",
-    "last_update_ns",
-    *BOOK_CHANGES,
-]
 
 
 def ours_from_lake(root: Path) -> list[FeatureBlock]:
@@ -91,10 +68,10 @@ def _table(root: Path, name: str) -> Path:
 
 
 def _read_with_polars(root: Path) -> None:
-    with_polars.read_columns(_table(root, "aggtrades"), _TRADE_COLUMNS)
+    with_polars.read_columns(_table(root, "aggtrades"), list(TRADE_NAMES))
     book = _table(root, "book_depth")
     if book.exists():
-        with_polars.read_columns(book, _BOOK_COLUMNS)
+        with_polars.read_columns(book, list(BOOK_NAMES))
 
 
 def _polars_from_lake(root: Path) -> pl.DataFrame:

@@ -20,7 +20,16 @@ from undertow.market.columns import BookColumns, TradeColumns
 from undertow.market.instruments import Instrument
 from undertow.market.time import HOUR_NS, MILLISECOND_NS, SECOND_NS
 
-__all__ = ["DAY_END_NS", "INSTRUMENT", "SETTINGS", "Day", "make_day", "make_trades", "write_day"]
+__all__ = [
+    "DAY_END_NS",
+    "INSTRUMENT",
+    "SETTINGS",
+    "Day",
+    "make_day",
+    "make_samples",
+    "make_trades",
+    "write_day",
+]
 
 Integers = NDArray[np.int64]
 
@@ -43,7 +52,7 @@ class Day:
 
 def make_day(trade_count: int, seed: int) -> Day:
     """Trades and book samples of the day."""
-    return Day(make_trades(trade_count, seed), _samples(np.random.default_rng(seed + 1)))
+    return Day(make_trades(trade_count, seed), make_samples(seed + 1))
 
 
 def make_trades(count: int, seed: int) -> TradeColumns:
@@ -75,7 +84,9 @@ def _lots(rng: np.random.Generator, shape: int | tuple[int, ...]) -> Integers:
     return lots
 
 
-def _samples(rng: np.random.Generator) -> BookColumns:
+def make_samples(seed: int) -> BookColumns:
+    """Book samples of the day: 20 full levels a side, at every half second."""
+    rng = np.random.default_rng(seed)
     interval_ns = SETTINGS.depth_interval_ns
     count = _DAY_MS * MILLISECOND_NS // interval_ns
     grid_ns = _DAY_START_NS + interval_ns * np.arange(1, count + 1)

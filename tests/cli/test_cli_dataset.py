@@ -76,6 +76,20 @@ def test_a_matrix_of_triple_barriers(lake: Path, tmp_path: Path) -> None:
     assert np.load(tmp_path / "BTCUSDT_optimized_lstm_matrix_20240809.npy").shape[1:] == (10, 400)
 
 
+def test_a_named_set_says_whether_the_deep_book_is_joined(lake: Path, tmp_path: Path) -> None:
+    columns = {}
+    for name in ("l2-optimized", "returns", "returns --no-l2"):
+        out = tmp_path / name.replace(" ", "")
+        done = dataset("--lake", lake, "--out", out, "--features", *name.split(), "--horizon", "3bars")
+        assert done.returncode == 0, done.stderr
+        (path,) = out.glob("*.parquet")
+        columns[name] = set(pl.read_parquet_schema(path))
+    assert columns["l2-optimized"] >= {"l2_net_pressure", "mid_price"}
+    assert "returns" not in columns["l2-optimized"]
+    assert columns["returns"] >= {"l2_net_pressure", "returns"}
+    assert "l2_net_pressure" not in columns["returns --no-l2"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -88,6 +102,8 @@ def test_a_matrix_of_triple_barriers(lake: Path, tmp_path: Path) -> None:
         (("--from", "yesterday"), "write 2024-08-08"),
         (("--timeframe", "7s"), "--timeframe"),
         (("--features", "buy_volume"), "compute the features again"),
+        (("--features", "l2_net_pressure"), "name l2-optimized or give --l2"),
+        (("--features", "l2-optimized", "--no-l2"), "leave out --no-l2"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

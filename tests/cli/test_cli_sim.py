@@ -14,6 +14,7 @@ import pytest
 
 from undertow.cli.sim import sim
 from undertow.errors import InputError
+from undertow.lake.reader import Lake
 from undertow.venues.simulated.capture import frames
 
 
@@ -72,3 +73,42 @@ def test_what_cannot_be_served_is_named(options: dict[str, Any], words: str) -> 
     with pytest.raises(InputError) as caught:
         sim(**options)
     assert words in str(caught.value)
+
+
+def made(folder: Path, *options: str) -> dict[str, Any]:
+    """What `undertow sim --to-lake` says it wrote."""
+    command = [sys.executable, "-m", "undertow", "sim", "--to-lake", str(folder), "--json", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_market_is_written_into_a_lake_without_a_server(tmp_path: Path) -> None:
+    options = ("--symbols", "BTCUSDT,ETHUSDT", "--duration", "90", "--timeframes", "1s")
+    found = made(tmp_path / "lake", *options)
+    assert list(found) == ["BTCUSDT", "ETHUSDT"]
+    assert all(each["trades"] > 0 and each["book_samples"] > 100 for each in found.values())
+    assert all(each["times_real_time"] > 0 for each in found.values())
+    lake = Lake(tmp_path / "lake")
+    assert lake.symbols("sim", "book_depth") == ["BTCUSDT", "ETHUSDT"]
+    assert lake.timeframes("sim", "ETHUSDT") == ["1s"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"faults": Path("scenario.toml")}, "--faults needs frames"),
+        ({"capture": Path("capture.gz")}, "--capture needs frames"),
+        ({"market": "spot"}, "--market spot needs frames"),
+        ({"days": 1.0, "duration": 5.0}, "--days and --duration both"),
+        ({"days": 0.0}, "0 s of a market hold nothing"),
+        ({"activity": 0.0}, "--activity 0 is not above 0"),
+        ({"symbols": "NOPE"}, "does not list 'NOPE'"),
+        ({"timeframes": "7s"}, "--timeframes"),
+    ],
+)
+def test_what_a_lake_cannot_be_made_of_is_named(tmp_path: Path, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        sim(to_lake=tmp_path / "lake", **options)
+    assert words in str(caught.value)
+    assert not (tmp_path / "lake").exists()

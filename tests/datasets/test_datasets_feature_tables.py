@@ -4,8 +4,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from undertow.datasets.feature_tables import default_features, feature_files, file_hashes, read_symbol_bars
-from undertow.errors import LakeError
+from tests.datasets.lake_factory import feature_rows, l2_rows, write_rows
+from undertow.datasets.feature_tables import (
+    default_features,
+    feature_files,
+    file_hashes,
+    read_chosen,
+    read_symbol_bars,
+)
+from undertow.errors import InputError, LakeError
 
 
 def write(lake: Path, venue: str, hour: int, first: int, **extra: Any) -> None:
@@ -52,3 +59,31 @@ def test_a_broken_file_is_said(tmp_path: Path) -> None:
     files[0].write_bytes(b"PAR1 and then nothing")
     with pytest.raises(LakeError, match="cannot be read"):
         read_symbol_bars(files, "BTCUSDT", "1s")
+
+
+def test_chosen_columns_of_the_deep_book_come_as_the_decision_knew_them(tmp_path: Path) -> None:
+    write_rows(tmp_path, "features", feature_rows(60), timeframe="1s")
+    write_rows(tmp_path, "l2_features", l2_rows(61))
+    found = read_chosen(tmp_path, ["BTCUSDT"], "1s", None, "returns,l2_net_pressure,l2_bid_price_norm_2")
+    assert found.features == ["returns", "l2_net_pressure", "l2_bid_price_norm_2"]
+    (bars,) = found.bars
+    assert bars.frame["l2_net_pressure"].to_list() == list(range(60)), "the sample that ends the bar"
+    assert bars.frame["l2_bid_price_norm_2"][7] == pytest.approx(7.001)
+    assert {path.parts[-6] for path in found.files} == {"1s", "BTCUSDT"}
+
+
+def test_without_a_choice_all_suitable_columns_are_taken(tmp_path: Path) -> None:
+    write_rows(tmp_path, "features", feature_rows(60), timeframe="1s")
+    found = read_chosen(tmp_path, ["BTCUSDT"], "1s", "sim", None)
+    assert found.features == default_features(found.bars) == ["returns", "vol_delta"]
+    assert len(found.files) == 1
+
+
+def test_what_cannot_be_chosen_says_what_to_do(tmp_path: Path) -> None:
+    write_rows(tmp_path, "features", feature_rows(60), timeframe="1s")
+    with pytest.raises(LakeError, match="features --l2"):
+        read_chosen(tmp_path, ["BTCUSDT"], "1s", None, "l2-optimized")
+    with pytest.raises(InputError, match="sets are debate-2024"):
+        read_chosen(tmp_path, ["BTCUSDT"], "1s", None, "best")
+    with pytest.raises(InputError, match="--symbols"):
+        read_chosen(tmp_path, [], "1s", None, None)

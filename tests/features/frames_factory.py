@@ -74,6 +74,13 @@ def random_frames(draw: st.DrawFn, most: int = 90) -> Frames:
     length_ns = draw(st.sampled_from((1, 60, 900))) * SECOND
     price, quantity = draw(st.sampled_from((("0.1", "0.001"), ("5", "1"), ("0.00000001", "0.01"))))
     silent = draw(st.sampled_from((0, 0, 5, 500)))
+    return random_bars(seed, count, length_ns, price, quantity, silent)
+
+
+def random_bars(
+    seed: int, count: int, length_ns: int, price: str = "0.1", quantity: str = "0.001", silent: int = 0
+) -> Frames:
+    """Bars across a midnight, the first `silent` without a trade."""
     rng = np.random.default_rng(seed)
     columns = _trades(rng, count, length_ns, silent) | _book(rng, count, length_ns)
     columns |= _flow(rng, columns, length_ns) | _book_changes(rng, columns)

@@ -14,7 +14,14 @@ from tests.features.frames_factory import array_columns, with_columns
 from tests.features.walks import trading_walk
 from undertow.errors import InputError
 from undertow.features import book_kernel
-from undertow.features.catalogue import FEATURES, catalogue_markdown, feature_set, registered
+from undertow.features.catalogue import (
+    FEATURES,
+    catalogue_markdown,
+    described,
+    feature_schema,
+    feature_set,
+    registered,
+)
 from undertow.features.engine import FeatureEngine, lineage
 from undertow.features.feature import Feature
 from undertow.frames.frames import Frames
@@ -107,6 +114,20 @@ def test_feature_sets() -> None:
     assert {f.family for f in feature_set("book")} == {"book"}
     with pytest.raises(InputError, match="choose all, ohlcv"):
         feature_set("everything")
+
+
+def test_the_schema_tells_every_column_its_type_unit_and_nulls() -> None:
+    rows = feature_schema()
+    assert [row["name"] for row in rows] == [feature.name for feature in FEATURES]
+    assert {row["type"] for row in rows} == {"float64", "int64"}
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["trade_count"]["type"] == "int64"
+    assert by_name["spread_avg"]["unit"] == "quote"
+    assert "no trade in the bar" in by_name["buy_pressure"]["null"]
+    whole = feature_schema(described())
+    assert {row["type"] for row in whole} == {"float64", "float32", "int64"}
+    keys = [(row["family"], row["name"]) for row in whole]
+    assert len(set(keys)) == len(keys)
 
 
 def test_an_engine_refuses_bars_of_another_length(frames: Frames) -> None:

@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.features.frames_factory import FLOW, MARKET, array_columns, blank, random_frames, with_columns
+from tests.features.frames_factory import (
+    FLOW,
+    MARKET,
+    NEVER,
+    SECOND,
+    array_columns,
+    random_bars,
+    random_frames,
+    with_columns,
+)
 from undertow.features.catalogue import FEATURES, feature_set
 from undertow.features.engine import FeatureEngine
 from undertow.features.feature import Feature
-from undertow.features.memory import Memory
 from undertow.frames.frames import Frames
 from undertow.market.instruments import Scale
 
@@ -33,7 +41,6 @@ TABLES |= {f"market.{name}": "mark_price" for name in MARKET}
 TABLES |= {f"market.{name}": "funding_rate" for name in ("settled_rate", "settled_ns")}
 TABLES |= {f"market.{name}": "open_interest" for name in MARKET if "interest" in name}
 TABLES |= {f"market.{name}": "liquidations" for name in MARKET if "liquidat" in name}
-UNSOURCED = {"length_ns", "price", "quantity", "lateness_ns", "open_ns"}
 
 
 def computed(frames: Frames) -> dict[str, Any]:
@@ -198,29 +205,40 @@ def test_a_bar_without_a_book_sample_has_no_book_feature(frames: Frames) -> None
             assert np.isnan(values[unknown]).all(), name
 
 
-class Watched:
-    """Frames that remember which columns were read."""
-
-    def __init__(self, frames: Any, read: set[str], prefix: str = "") -> None:
-        self.frames, self.read, self.prefix = frames, read, prefix
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self.frames, name)
-        if name in ("flow", "market"):
-            return Watched(value, self.read, f"{name}.")
-        self.read.add(self.prefix + name)
-        return value
+def with_table(frames: Frames, other: Frames, table: str) -> Frames:
+    """The frames with everything that one table of the lake says taken from others."""
+    columns = array_columns(other)
+    names = [name for name in columns if name != "open_ns"]
+    return with_columns(frames, {name: columns[name] for name in names if table in tables_of(name)})
 
 
-@pytest.mark.parametrize("feature", FEATURES, ids=lambda f: f.name)
-def test_inputs_are_the_tables_that_are_read(feature: Any) -> None:
-    watched = Watched(blank(3), set())
-    feature.function(watched, Memory())
-    tables = {table for name in watched.read - UNSOURCED for table in TABLES[name].split(", ")}
-    assert tables == set(feature.inputs.split(", ")) - {"clock"}
+def tables_of(column: str) -> list[str]:
+    part = "flow." if column in FLOW else "market." if column in MARKET else ""
+    return TABLES[part + column].split(", ")
+
+
+def with_one_gap(frames: Frames, place: int) -> Frames:
+    """The frames with one bar in a gap of the trade stream, so that long windows fill."""
+    bars = np.arange(len(frames))
+    gap_ns = np.where(bars == place, frames.length_ns, 0)
+    since_ns = np.where(bars >= place, (bars - place) * frames.length_ns, NEVER)
+    return with_columns(frames, {"trade_gap_ns": gap_ns, "gap_ns": gap_ns, "since_gap_ns": since_ns})
+
+
+SOURCES = sorted({table for feature in FEATURES for table in feature.inputs.split(", ")} - {"clock"})
+
+
+@pytest.mark.parametrize("table", SOURCES)
+def test_inputs_are_the_tables_that_a_feature_follows(table: str) -> None:
+    """Another history of a table changes every feature that names it, and no other."""
+    followed: set[str] = set()
+    for seed in range(6):
+        length_ns = (1, 60, 900)[seed % 3] * SECOND
+        histories = (random_bars(2 * seed + second, 400, length_ns) for second in (0, 1))
+        frames, other = (with_one_gap(bars, 350 + 10 * at) for at, bars in enumerate(histories))
+        before, after = computed(frames), computed(with_table(frames, other, table))
+        followed |= {name for name in BY_NAME if before[name].tobytes() != after[name].tobytes()}
+    assert followed == {name for name, feature in BY_NAME.items() if table in feature.inputs.split(", ")}
 
 
 def test_families_are_whole_and_in_the_order_of_the_columns() -> None:

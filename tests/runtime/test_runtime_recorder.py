@@ -186,8 +186,8 @@ def test_a_checkpoint_covers_what_waited(capture: Path, tmp_path: Path) -> None:
     for line in lines[:600]:
         stamp, _, frame = line.partition(b" ")
         recorder.record(int(stamp), frame)
-        is_behind = recorder.process()
-    assert is_behind
+        recorder.process()
+    assert recorder.pipeline.counts.frames < 600
     recorder.checkpoint()
     newest_ns, carried = recorder.newest_event_ns(), recorder.pipeline.to_arrays()
     state = {name: array.tobytes() for name, array in carried.items()}

@@ -25,7 +25,7 @@ def dataset(
     timeframe: Annotated[str, typer.Option(help="Bar length of the feature table.")] = "1s",
     from_: Annotated[str | None, typer.Option("--from", help="First time, UTC: 2024-08-08[T12:30].")] = None,
     to: Annotated[str | None, typer.Option("--to", help="Time to stop before, UTC.")] = None,
-    features: Annotated[str, typer.Option(help="A feature set, or features, comma-separated.")] = "all",
+    features: Annotated[str, typer.Option(help="Sets, families or features, comma-separated.")] = "all",
     label: Annotated[str, typer.Option(help="horizon or triple-barrier.")] = "horizon",
     horizon: Annotated[str, typer.Option(help="How far ahead: 60s, 5m or 3bars.")] = "60s",
     threshold: Annotated[
@@ -43,7 +43,7 @@ def dataset(
     coverage: Annotated[
         str, typer.Option(help="Bars not proved whole: strict drops them, flag names them, ignore.")
     ] = "flag",
-    l2: Annotated[bool, typer.Option(help="Join the columns of l2_features.")] = True,
+    l2: Annotated[bool | None, typer.Option(help="Join l2_features; by default as the set says.")] = None,
     market: Annotated[bool, typer.Option(help="Join mark price, funding and open interest.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -52,10 +52,11 @@ def dataset(
     from undertow.datasets.optimized import write_dataset
 
     span = parse_time(from_), parse_time(to)
+    chosen, with_l2 = _chosen(features, l2)
     request = _request(
-        Selection(lake, timeframe, venue, *span, with_l2=l2, with_market=market),
+        Selection(lake, timeframe, venue, *span, with_l2=with_l2, with_market=market),
         split_names(symbols),
-        features,
+        chosen,
         _labels(label, parse_horizon(horizon, timeframe), threshold, stop, volatility_bars, train_share),
         out,
         (format_, coverage, sequence),
@@ -81,7 +82,7 @@ def _labels(
 def _request(
     selection: "Selection",
     symbols: list[str],
-    features: str,
+    features: "tuple[Feature, ...]",
     labels: "LabelSettings",
     out: Path,
     how: tuple[str, str, int],
@@ -94,7 +95,7 @@ def _request(
     return DatasetRequest(
         selection,
         tuple(symbols),
-        _chosen(features),
+        features,
         labels,
         out,
         _choice(ExportFormat, how[0], "--format"),
@@ -150,16 +151,35 @@ def _choice(kind: Any, text: str, option: str) -> Any:
         raise InputError(f"{option} {text!r}: choose {', '.join(kind)}") from error
 
 
-def _chosen(text: str) -> "tuple[Feature, ...]":
-    """A set by its name, or features by theirs; raises InputError where one is neither."""
-    from undertow.features.catalogue import FEATURES, feature_set
+def _chosen(text: str, l2: bool | None) -> "tuple[tuple[Feature, ...], bool]":
+    """Features of bars that `--features` names, and whether the deep book is joined to them.
 
-    by_name = {feature.name: feature for feature in FEATURES}
+    A named set says that itself; other choices join it. Raises InputError for an unknown name, for a set of
+    the deep book together with --no-l2, and for single columns of the deep book, which is joined as a whole.
+    """
+    from undertow.errors import InputError
+    from undertow.features.catalogue import FEATURES
+    from undertow.features.sets import L2_PREFIX, SETS, chosen_set
+
+    chosen = chosen_set(text)
     names = [name.strip() for name in text.split(",") if name.strip()]
-    found = [
-        feature for name in names for feature in ((by_name[name],) if name in by_name else feature_set(name))
-    ]
-    return tuple(dict.fromkeys(found))
+    single = [name for name in names if name.startswith(L2_PREFIX)]
+    if single:
+        raise InputError(
+            f"--features {single[0]}: the deep book is joined as a whole; name l2-optimized or give --l2"
+        )
+    if chosen.cross:
+        raise InputError(
+            f"--features {chosen.cross[0]}: features of two markets are joined where the lake has them; "
+            "leave the name out"
+        )
+    needs_l2 = bool(chosen.l2)
+    if needs_l2 and l2 is False and text.strip() != "all":
+        raise InputError(f"--features {text} is of the deep book; leave out --no-l2 or choose another set")
+    only_sets = set(names) <= {known.name for known in SETS}
+    by_name = {feature.name: feature for feature in FEATURES}
+    with_l2 = l2 if l2 is not None else needs_l2 or not only_sets
+    return tuple(by_name[name] for name in chosen.bars), with_l2
 
 
 def _shown(request: "DatasetRequest", report: "DatasetReport") -> dict[str, Any]:

@@ -22,11 +22,12 @@ COMMANDS = {
     "collect": "Record an exchange live: journal, lake and features.",
     "replay": "Run recorded frames through the same pipeline.",
     "features": "Compute feature tables from the lake; --list and --explain describe them.",
+    "patterns": "Find order-flow patterns in feature tables; --study tells what followed them.",
     "verify": "Audit a lake: checksums, order, duplicates, missing ids, schema, features.",
     "dataset": "Labelled rows or sequences out of the lake, as Parquet, CSV or NumPy files.",
     "train": "Fit one model on feature tables.",
     "walkforward": "Judge a model by walk-forward evaluation beside its baselines and nulls.",
-    "sim": "The simulated exchange as a server of its own.",
+    "sim": "The simulated exchange as a server, or its market straight into a lake.",
     "doctor": "Check versions, disk, clock, REST and every socket route; says what to do.",
     "audit": "Prove that a decision log is whole.",
 }

@@ -19,7 +19,9 @@ def train(
     venue: Annotated[str | None, typer.Option(help="Which venue, where the lake holds several.")] = None,
     timeframe: Annotated[str, typer.Option(help="Bar length of the feature table.")] = "1s",
     horizon: Annotated[str, typer.Option(help="How far ahead: 10s, 5m or 20b (bars).")] = "10s",
-    features: Annotated[str | None, typer.Option(help="Comma-separated; all suitable by default.")] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Sets, families, features; all suitable if unset.")
+    ] = None,
     lags: Annotated[
         str | None, typer.Option(help="Bars back to repeat each feature at, such as 1,2,5.")
     ] = None,
@@ -37,25 +39,18 @@ def train(
     """Fit one model on feature tables."""
     from undertow.datasets.build import DatasetSettings, build_dataset
     from undertow.datasets.durations import parse_duration
-    from undertow.datasets.feature_tables import (
-        default_features,
-        feature_files,
-        file_hashes,
-        read_symbol_bars,
-    )
+    from undertow.datasets.feature_tables import file_hashes, read_chosen
     from undertow.datasets.manifest import manifest
     from undertow.models.artefact import save_artefact
     from undertow.models.training import fit_for_use
 
-    files = {name: feature_files(lake, name, timeframe, venue) for name in split_names(symbols)}
-    bars = [read_symbol_bars(paths, name, timeframe) for name, paths in files.items()]
-    length_ns = bars[0].length_ns if bars else 1
+    found = read_chosen(lake, split_names(symbols), timeframe, venue, features)
+    length_ns = found.bars[0].length_ns
     settings = DatasetSettings(parse_duration(horizon, length_ns), parse_lags(lags))
-    chosen = features.split(",") if features else default_features(bars)
-    dataset = build_dataset(bars, [name.strip() for name in chosen], settings)
+    dataset = build_dataset(found.bars, found.features, settings)
     with progress(f"fitting {model}"):
         fitted = fit_for_use(dataset, model, threshold_bps=threshold_bps, flat_share=quantile, seed=seed)
-    sources = file_hashes([path for paths in files.values() for path in paths])
+    sources = file_hashes(found.files)
     record = {
         "threshold_bps": fitted.threshold.bps,
         "class_shares": fitted.shares.tolist(),
@@ -64,7 +59,7 @@ def train(
         "seed": seed,
         "timeframe": timeframe,
         "settings": asdict(settings),
-        "dataset": manifest(dataset, bars, settings, sources),
+        "dataset": manifest(dataset, found.bars, settings, sources),
     }
     stored = save_artefact(out, model, fitted.model, record)
     shown = {"model": model, "version": stored.version, "folder": str(out)} | {

@@ -49,15 +49,13 @@ def walkforward(
     """Judge a model by walk-forward evaluation beside its baselines and nulls."""
     from undertow.datasets.build import DatasetSettings
     from undertow.datasets.durations import parse_duration
-    from undertow.datasets.feature_tables import default_features, feature_files, read_symbol_bars
+    from undertow.datasets.feature_tables import read_chosen
     from undertow.evaluation.trials import record_trial
     from undertow.evaluation.walkforward import WalkForwardSettings, walk_forward
 
     names = split_names(symbols)
-    bars = [read_symbol_bars(feature_files(lake, name, timeframe, venue), name, timeframe) for name in names]
-    if not bars:
-        raise InputError("no symbol was given; name at least one with --symbols")
-    length_ns = bars[0].length_ns
+    found = read_chosen(lake, names, timeframe, venue, features)
+    length_ns = found.bars[0].length_ns
     settings = WalkForwardSettings(
         dataset=DatasetSettings(parse_duration(horizon, length_ns), parse_lags(lags)),
         threshold_bps=threshold_bps,
@@ -69,10 +67,10 @@ def walkforward(
         taker_fee_bps=fee_bps,
         seed=seed,
     )
-    chosen = features.split(",") if features else default_features(bars)
     with progress("walk-forward") as tell:
-        report = walk_forward(bars, [name.strip() for name in chosen], settings, tell)
-    tried = {"settings": report.settings, "symbols": names, "timeframe": timeframe, "features": chosen}
+        report = walk_forward(found.bars, found.features, settings, tell)
+    asked = {"symbols": names, "timeframe": timeframe, "features": found.features}
+    tried = {"settings": report.settings, **asked}
     score = {"mcc": report.row(model).mcc.value, "has_edge": report.verdict.has_edge}
     trials = record_trial(lake / "trials.jsonl", tried, score, time.time_ns())
     if as_json:

@@ -2,16 +2,34 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from undertow.datasets.bars import REQUIRED_COLUMNS, SymbolBars
-from undertow.datasets.sources import lineage_of, same_lineage
+from undertow.datasets.bars import REQUIRED_COLUMNS, SymbolBars, known_ns
+from undertow.datasets.cross_join import CROSS_TABLE, join_cross
+from undertow.datasets.joined import L2_TABLE, join_l2
+from undertow.datasets.sources import (
+    lineage_of,
+    one_lineage,
+    read_hours,
+    same_lineage,
+    source_hours,
+    venue_of,
+)
 from undertow.errors import InputError, LakeError
-from undertow.market.time import parse_timeframe
+from undertow.features.sets import chosen_set
+from undertow.market.time import SECOND_NS, parse_timeframe
 
-__all__ = ["default_features", "feature_files", "file_hashes", "read_symbol_bars"]
+__all__ = [
+    "TrainingBars",
+    "default_features",
+    "feature_files",
+    "file_hashes",
+    "read_chosen",
+    "read_symbol_bars",
+]
 
 # Levels of price and running totals wander without bound: what a model learns about them does not carry over.
 WANDERING = frozenset(
@@ -26,6 +44,15 @@ WANDERING = frozenset(
 UNPROVABLE = frozenset({"liq_long_vol", "liq_short_vol", "liq_ratio", "liq_imbalance"})
 """Of a stream that shows at most one liquidation a second, and of which nobody can say what it left out."""
 NOT_FEATURES = frozenset({*REQUIRED_COLUMNS, "received_ns", "late_count"})
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBars:
+    """What a model is fitted on or judged by: bars of each symbol, the chosen columns, the files read."""
+
+    bars: list[SymbolBars]
+    features: list[str]
+    files: list[Path]
 
 
 def feature_files(lake: Path, symbol: str, timeframe: str, venue: str | None = None) -> list[Path]:
@@ -65,6 +92,69 @@ def read_symbol_bars(files: Sequence[Path], symbol: str, timeframe: str) -> Symb
     if "timestamp" not in frame.columns:
         raise LakeError(f"the feature table of {symbol} has no column timestamp; compute the features again")
     return SymbolBars(symbol, length_ns, frame.sort("timestamp"), lineage)
+
+
+def read_chosen(
+    lake: Path, symbols: Sequence[str], timeframe: str, venue: str | None, features: str | None
+) -> TrainingBars:
+    """Bars of the symbols with the columns that `--features` names; None: `default_features`.
+
+    `features` is what `features.sets.chosen_set` takes. Columns of the deep book and features of two markets
+    are joined as each bar's decision knew them, the former with the prefix `l2_`. Raises LakeError where a
+    table is missing, InputError for an unknown name, no symbol, or hours computed by different code.
+    """
+    if not symbols:
+        raise InputError("no symbol was given; name at least one with --symbols")
+    chosen = chosen_set(features) if features else None
+    deep = [*chosen.l2, *chosen.sequence] if chosen else []
+    bars, files = [], []
+    for symbol in symbols:
+        paths = feature_files(lake, symbol, timeframe, venue)
+        found, read = read_symbol_bars(paths, symbol, timeframe), list(paths)
+        if deep:
+            found, more = _with_deep_book(found, lake, venue, deep)
+            read += more
+        if chosen and chosen.cross:
+            found, more = _with_other_markets(found, lake, venue, timeframe, chosen.cross)
+            read += more
+        bars.append(found)
+        files += read
+    return TrainingBars(bars, list(chosen.columns) if chosen else default_features(bars), files)
+
+
+def _with_deep_book(
+    bars: SymbolBars, lake: Path, venue: str | None, columns: Sequence[str]
+) -> tuple[SymbolBars, list[Path]]:
+    """The bars with columns of `l2_features` beside them, and the files that these came from."""
+    where = venue_of(lake, "features", bars.symbol, venue)
+    times = known_ns(bars)
+    first_ns, last_ns = int(times[0]) - 2 * SECOND_NS, int(times[-1]) + 1
+    hours = source_hours(lake, where, L2_TABLE, bars.symbol, "", first_ns, last_ns)
+    if not hours:
+        raise LakeError(
+            f"{lake}: no table {L2_TABLE} of {bars.symbol} at {where} in the time of its bars; run "
+            "`undertow features --l2`, or choose features without the deep book"
+        )
+    one_lineage(hours)
+    rows = read_hours(hours, ["timestamp", "known_ns", *columns])
+    wide = pl.concat([bars.frame, join_l2(bars, rows)], how="horizontal")
+    return SymbolBars(bars.symbol, bars.length_ns, wide, bars.lineage), [hour.path for hour in hours]
+
+
+def _with_other_markets(
+    bars: SymbolBars, lake: Path, venue: str | None, timeframe: str, columns: Sequence[str]
+) -> tuple[SymbolBars, list[Path]]:
+    """The bars with columns of `cross_features` beside them, and the files that these came from."""
+    where = venue_of(lake, "features", bars.symbol, venue)
+    joined, hours = join_cross(bars, lake, where, timeframe, columns)
+    missing = [name for name in columns if name not in joined.columns]
+    if missing:
+        raise LakeError(
+            f"{lake}: no table {CROSS_TABLE} of {bars.symbol} at {where} with {missing[0]}; compute it with "
+            "`undertow features --leader SYMBOL`, or with --spot VENUE for a perpetual beside its spot market"
+        )
+    wide = pl.concat([bars.frame, joined], how="horizontal")
+    return SymbolBars(bars.symbol, bars.length_ns, wide, bars.lineage), [hour.path for hour in hours]
 
 
 def file_hashes(files: Sequence[Path]) -> dict[str, str]:

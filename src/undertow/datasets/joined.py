@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from undertow.datasets.asof import as_of_rows, take_rows
 from undertow.datasets.bars import REQUIRED_COLUMNS, SymbolBars, known_ns
+from undertow.datasets.cross_join import join_cross
 from undertow.datasets.sources import SourceHour, one_lineage, read_hours, source_hours, venue_of
 from undertow.errors import InputError, LakeError
 from undertow.market.time import HOUR_NS, MILLISECOND_NS, MINUTE_NS, SECOND_NS, parse_timeframe
@@ -75,6 +76,7 @@ class Selection:
     to_ns: int | None = None
     with_l2: bool = True
     with_market: bool = True
+    with_cross: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,10 @@ def _others(
         if hours:
             one_lineage(hours)
             found.append((join_l2(bars, read_hours(hours, _l2_columns(hours))), hours))
+    if selection.with_cross:
+        joined, hours = join_cross(bars, selection.lake, venue, selection.timeframe)
+        if hours:
+            found.append((joined, hours))
     for source in MARKET_SOURCES if selection.with_market else ():
         reach_ns = first_ns - source.max_age_ns - HOUR_NS
         hours = source_hours(selection.lake, venue, source.table, bars.symbol, "", reach_ns, last_ns + 1)

@@ -129,7 +129,7 @@ def _report(table: DatasetTable) -> SymbolReport:
 def _labels(request: DatasetRequest, tell: Callable[[str], None]) -> _Labels:
     """Labels of all symbols from their quotes alone, and the threshold if one was fitted."""
     tell("labels")
-    bare = replace(request.selection, with_l2=False, with_market=False)
+    bare = replace(request.selection, with_l2=False, with_market=False, with_cross=False)
     read = [read_symbol(bare, symbol, []) for symbol in request.symbols]
     lineages([hour for joined in read for hour in joined.hours])
     labels = label_symbols([joined.bars for joined in read], request.labels)

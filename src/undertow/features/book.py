@@ -4,6 +4,7 @@ from math import inf
 
 import numpy as np
 
+from undertow.compiled import borrowed, kernel
 from undertow.features import book_kernel
 from undertow.features.feature import (
     ANY,
@@ -23,9 +24,8 @@ from undertow.features.feature import (
     Feature,
 )
 from undertow.features.memory import Floats, Integers, Memory
-from undertow.features.nulls import known, known_close, ratio
+from undertow.features.nulls import known_tick, quotient
 from undertow.frames.frames import Frames
-from undertow.market.instruments import Scale
 
 __all__ = [
     "LINES",
@@ -51,141 +51,183 @@ __all__ = [
 ]
 
 
-def _imbalance(f: Frames, depth: int) -> Floats:
-    out = np.empty(len(f))
-    book_kernel.imbalances(f.bid_lots, f.ask_lots, f.sample_count, depth, out)
+_IMBALANCE_5, _IMBALANCE_10, _IMBALANCE_20, _MEAN_5, _MEAN_10, _MEAN_20 = range(6)
+_SPREAD, _DEVIATION, _BID_SLOPE, _ASK_SLOPE, _WEIGHTED_MID, _DIFFERENCE = range(6, 12)
+_BID_SHARE, _ASK_SHARE, _OFI_1, _OFI_10, _BEST_BID, _BEST_ASK, _MID, _ROWS = range(12, 20)
+
+
+@kernel
+def _levels(
+    bid_ticks: Integers,
+    bid_lots: Integers,
+    ask_ticks: Integers,
+    ask_lots: Integers,
+    steps: tuple[int, int, int, int],
+    close: float,
+    row: Floats,
+) -> None:
+    """What the levels of the last sample say; `close`: last trade price [ticks] or null."""
+    units, divisor = steps[0], steps[1]
+    tick, lot = units / divisor, steps[2] / steps[3]
+    row[_IMBALANCE_5] = book_kernel.imbalance(bid_lots, ask_lots, 5)
+    row[_IMBALANCE_10] = book_kernel.imbalance(bid_lots, ask_lots, 10)
+    row[_IMBALANCE_20] = book_kernel.imbalance(bid_lots, ask_lots, 20)
+    row[_BID_SLOPE] = book_kernel.slope(bid_ticks, bid_lots) * lot / tick
+    row[_ASK_SLOPE] = book_kernel.slope(ask_ticks, ask_lots) * lot / tick
+    row[_BID_SHARE] = book_kernel.near_share(bid_lots, 5)
+    row[_ASK_SHARE] = book_kernel.near_share(ask_lots, 5)
+    middle = book_kernel.weighted_mid(bid_ticks[0], bid_lots[0], ask_ticks[0], ask_lots[0])
+    row[_WEIGHTED_MID] = middle * units / divisor
+    row[_DIFFERENCE] = (middle - close) / close * 1e4
+    both = bid_lots[0] > 0 and ask_lots[0] > 0
+    row[_BEST_BID] = bid_ticks[0] * units / divisor if both else np.nan
+    row[_BEST_ASK] = ask_ticks[0] * units / divisor if both else np.nan
+    row[_MID] = (bid_ticks[0] * units + ask_ticks[0] * units) / (2 * divisor) if both else np.nan
+
+
+@kernel
+def _fold(
+    books: tuple[Integers, Integers, Integers, Integers],
+    columns: tuple[Integers, Integers, Integers, Integers, Integers, Integers, Integers, Integers],
+    imbalances: tuple[Floats, Integers],
+    length_ns: int,
+    steps: tuple[int, int, int, int],
+    out: Floats,
+) -> None:
+    """All rows for each bar.
+
+    `books`: ticks and lots of bids and of asks; `columns`: samples, integrals of the spread and of its
+    square, time of both, imbalances of flow, close, trade gap; `imbalances`: sums and counts;
+    `steps`: units and divisor of prices and of quantities.
+    """
+    bid_ticks, bid_lots, ask_ticks, ask_lots = borrowed(books)
+    samples, spreads, squares, times_us, ofi_1, ofi_10, close, gap_ns = borrowed(columns)
+    sums, counts = borrowed(imbalances)
+    out = borrowed((out,))[0]
+    for i in range(len(samples)):
+        row = out[:, i]
+        if samples[i] > 0:
+            last = known_tick(close[i], gap_ns[i], length_ns)
+            _levels(bid_ticks[i], bid_lots[i], ask_ticks[i], ask_lots[i], steps, last, row)
+            row[_OFI_1] = ofi_1[i] * steps[2] / steps[3]
+            row[_OFI_10] = ofi_10[i] * steps[2] / steps[3]
+        else:
+            row[:] = np.nan
+        for depth in range(3):
+            row[_MEAN_5 + depth] = quotient(sums[i, depth], counts[i, depth])
+        row[_SPREAD] = quotient(spreads[i], times_us[i]) * steps[0] / steps[1]
+        deviation = book_kernel.spread_deviation(spreads[i], squares[i], times_us[i])
+        row[_DEVIATION] = deviation * steps[0] / steps[1]
+
+
+def _rows(f: Frames, m: Memory) -> Floats:  # noqa: ARG001 - one signature for all
+    """(rows, T)."""
+    books = (f.bid_ticks, f.bid_lots, f.ask_ticks, f.ask_lots)
+    spread = (f.spread_integral, f.spread_square_integral, f.spread_time_us)
+    columns = (f.sample_count, *spread, f.ofi_1, f.ofi_10, f.close, f.trade_gap_ns)
+    steps = (f.price.units, f.price.divisor, f.quantity.units, f.quantity.divisor)
+    out = np.empty((_ROWS, len(f.close)))
+    _fold(books, columns, (f.imbalance_sums, f.imbalance_counts), f.length_ns, steps, out)
     return out
 
 
-def imbalance_5(f: Frames, m: Memory) -> Floats:  # noqa: ARG001 - one signature for all features
+def imbalance_5(f: Frames, m: Memory) -> Floats:
     """(B − A) / (B + A) over the quantities of the best 5 levels, last sample; in [−1, 1]."""
-    return _imbalance(f, 5)
+    return m.shared(f, _rows, _IMBALANCE_5)
 
 
-def imbalance_10(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def imbalance_10(f: Frames, m: Memory) -> Floats:
     """(B − A) / (B + A) over the quantities of the best 10 levels, last sample; in [−1, 1]."""
-    return _imbalance(f, 10)
+    return m.shared(f, _rows, _IMBALANCE_10)
 
 
-def imbalance_20(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def imbalance_20(f: Frames, m: Memory) -> Floats:
     """(B − A) / (B + A) over the quantities of the best 20 levels, last sample; in [−1, 1]."""
-    return _imbalance(f, 20)
+    return m.shared(f, _rows, _IMBALANCE_20)
 
 
-def imbalance_5_avg(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def imbalance_5_avg(f: Frames, m: Memory) -> Floats:
     """Mean of the 5-level imbalance over the bar's samples."""
-    return ratio(f.imbalance_sums[:, 0], f.imbalance_counts[:, 0])
+    return m.shared(f, _rows, _MEAN_5)
 
 
-def imbalance_10_avg(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def imbalance_10_avg(f: Frames, m: Memory) -> Floats:
     """Mean of the 10-level imbalance over the bar's samples."""
-    return ratio(f.imbalance_sums[:, 1], f.imbalance_counts[:, 1])
+    return m.shared(f, _rows, _MEAN_10)
 
 
-def imbalance_20_avg(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def imbalance_20_avg(f: Frames, m: Memory) -> Floats:
     """Mean of the 20-level imbalance over the bar's samples."""
-    return ratio(f.imbalance_sums[:, 2], f.imbalance_counts[:, 2])
+    return m.shared(f, _rows, _MEAN_20)
 
 
-def spread_avg(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def spread_avg(f: Frames, m: Memory) -> Floats:
     """(1/Δ) ∫ s dt: time-weighted over every book update in the bar [quote]."""
-    return ratio(f.spread_integral, f.spread_time_us) * f.price.units / f.price.divisor
+    return m.shared(f, _rows, _SPREAD)
 
 
-def spread_std(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def spread_std(f: Frames, m: Memory) -> Floats:
     """√((1/Δ) ∫ s² dt − spread_avg²) [quote].
 
     The variance is taken about the whole tick nearest the mean: exactly 0 where the spread is constant.
     Integers that overflow on the way wrap around and come back, as the result is small.
     """
-    centre = np.rint(np.nan_to_num(ratio(f.spread_integral, f.spread_time_us))).astype(np.int64)
-    first = f.spread_integral - centre * f.spread_time_us
-    second = f.spread_square_integral - 2 * centre * f.spread_integral + centre**2 * f.spread_time_us
-    variance = ratio(second, f.spread_time_us) - ratio(first, f.spread_time_us) ** 2
-    return np.sqrt(np.maximum(variance, 0.0)) * f.price.units / f.price.divisor
+    return m.shared(f, _rows, _DEVIATION)
 
 
-def _slope(ticks: Integers, lots: Integers, price: Scale, quantity: Scale) -> Floats:
-    """Least-squares slope of quantity on distance from the best price over the levels that exist."""
-    out = np.empty(len(ticks))
-    book_kernel.slopes(ticks, lots, out)
-    return out * (quantity.units / quantity.divisor) / (price.units / price.divisor)
-
-
-def bid_slope(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def bid_slope(f: Frames, m: Memory) -> Floats:
     """Least-squares slope of bid quantity on distance from the best bid, top 20, last sample [base/quote]."""
-    return _slope(f.bid_ticks, f.bid_lots, f.price, f.quantity)
+    return m.shared(f, _rows, _BID_SLOPE)
 
 
-def ask_slope(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def ask_slope(f: Frames, m: Memory) -> Floats:
     """Least-squares slope of ask quantity on distance from the best ask, top 20, last sample [base/quote]."""
-    return _slope(f.ask_ticks, f.ask_lots, f.price, f.quantity)
+    return m.shared(f, _rows, _ASK_SLOPE)
 
 
-def _weighted_mid_ticks(f: Frames) -> Floats:
-    out = np.empty(len(f))
-    book_kernel.weighted_mids(f.bid_ticks, f.bid_lots, f.ask_ticks, f.ask_lots, f.sample_count, out)
-    return out
-
-
-def weighted_mid(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def weighted_mid(f: Frames, m: Memory) -> Floats:
     """(bid·askQty + ask·bidQty) / (bidQty + askQty), last sample [quote]; the microprice."""
-    return _weighted_mid_ticks(f) * f.price.units / f.price.divisor
+    return m.shared(f, _rows, _WEIGHTED_MID)
 
 
-def weighted_mid_price_diff_bps(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def weighted_mid_price_diff_bps(f: Frames, m: Memory) -> Floats:
     """(weighted_mid − last trade price) / last trade price · 10⁴ [bps]."""
-    last = known_close(f)
-    return ratio(_weighted_mid_ticks(f) - last, last) * 1e4
+    return m.shared(f, _rows, _DIFFERENCE)
 
 
-def _near_share(lots: Integers) -> Floats:
-    out = np.empty(len(lots))
-    book_kernel.volume_ratios(lots, 5, out)
-    return out
-
-
-def bid_vol_ratio_5_20(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def bid_vol_ratio_5_20(f: Frames, m: Memory) -> Floats:
     """Bid quantity of the best 5 levels over that of the best 20, in (0, 1]."""
-    return _near_share(f.bid_lots)
+    return m.shared(f, _rows, _BID_SHARE)
 
 
-def ask_vol_ratio_5_20(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def ask_vol_ratio_5_20(f: Frames, m: Memory) -> Floats:
     """Ask quantity of the best 5 levels over that of the best 20, in (0, 1]."""
-    return _near_share(f.ask_lots)
+    return m.shared(f, _rows, _ASK_SHARE)
 
 
-def ofi_1(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def ofi_1(f: Frames, m: Memory) -> Floats:
     """Order-flow imbalance at the best level, summed over the bar [base units] (Cont et al. 2014)."""
-    return known(f.quantity.to_floats(f.ofi_1), f.sample_count > 0)
+    return m.shared(f, _rows, _OFI_1)
 
 
-def ofi_10(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def ofi_10(f: Frames, m: Memory) -> Floats:
     """Order-flow imbalance summed over levels 1 to 10 and the bar [base units] (Xu, Gould, Howison 2018)."""
-    return known(f.quantity.to_floats(f.ofi_10), f.sample_count > 0)
+    return m.shared(f, _rows, _OFI_10)
 
 
-def _best(f: Frames, bid: int, ask: int, parts: int) -> Floats:
-    """(best bid · bid + best ask · ask) / parts [quote]; the weights count price units."""
-    out, units = np.empty(len(f)), f.price.units
-    weights = (bid * units, ask * units, parts * f.price.divisor)
-    book_kernel.best_sums(f.bid_ticks, f.bid_lots, f.ask_ticks, f.ask_lots, f.sample_count, weights, out)
-    return out
-
-
-def best_bid(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def best_bid(f: Frames, m: Memory) -> Floats:
     """Highest bid of the last sample [quote]."""
-    return _best(f, 1, 0, 1)
+    return m.shared(f, _rows, _BEST_BID)
 
 
-def best_ask(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def best_ask(f: Frames, m: Memory) -> Floats:
     """Lowest ask of the last sample [quote]."""
-    return _best(f, 0, 1, 1)
+    return m.shared(f, _rows, _BEST_ASK)
 
 
-def mid_price(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def mid_price(f: Frames, m: Memory) -> Floats:
     """(bid + ask) / 2 of the last sample [quote]."""
-    return _best(f, 1, 1, 2)
+    return m.shared(f, _rows, _MID)
 
 
 LINES = (

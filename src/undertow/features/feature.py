@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
+from undertow.features.lookback import Lookback, lookback_of
 from undertow.features.memory import Floats, Memory
 from undertow.frames.frames import Frames
 
@@ -65,6 +66,11 @@ class Feature:
     def family(self) -> str:
         """The file that holds the formula."""
         return self.function.__module__.rsplit(".", 1)[1]
+
+    @property
+    def lookback(self) -> Lookback | None:
+        """How far before its bar a value reaches; None: back to the first bar."""
+        return lookback_of(self.name, self.family)
 
     @property
     def formula(self) -> str:

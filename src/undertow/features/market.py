@@ -7,11 +7,11 @@ spot has none, everything here is null.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from undertow.compiled import borrowed, kernel
 from undertow.features.feature import ANY, NO_FLOW, NO_PRICE, POSITIVE, SHARE, SIGNED, Feature, Formula, Range
 from undertow.features.memory import Floats, Integers, Memory
-from undertow.features.nulls import flow_only, known, known_close, ratio
+from undertow.features.nulls import known_tick, quotient
 from undertow.frames.frames import Frames
 from undertow.market.time import MILLISECOND_NS, MINUTE_NS, SECOND_NS
 
@@ -41,105 +41,164 @@ _INTEREST_AGE_NS = 10 * MINUTE_NS
 _HIGH_RATE = 0.0005
 
 
-def _recent(times_ns: Integers, oldest_ns: int, f: Frames) -> NDArray[np.bool_]:
-    """Where a reading was at most so old at the close."""
-    return (times_ns > 0) & (f.open_ns + f.length_ns - times_ns <= oldest_ns)
+_MARK, _INDEX, _PREMIUM, _BASIS, _FUNDING, _SETTLED, _DELTA, _IS_HIGH, _MINUTES = range(9)
+_INTEREST, _INTEREST_CHANGE, _LONG, _SHORT, _LIQUIDATED_RATIO, _LIQUIDATED_IMBALANCE, _ROWS = range(9, 16)
 
 
-def _with_mark(values: Floats, f: Frames) -> Floats:
-    return known(values, _recent(f.market.mark_ns, _MARK_AGE_NS, f))
+@kernel
+def _recent(read_ns: int, close_ns: int, oldest_ns: int) -> bool:
+    """Whether a reading was at most so old at the close."""
+    return read_ns > 0 and close_ns - read_ns <= oldest_ns
 
 
-def _with_interest(values: Floats, f: Frames) -> Floats:
-    return known(values, _recent(f.market.interest_ns, _INTEREST_AGE_NS, f))
+@kernel
+def _of_mark(
+    i: int,
+    readings: tuple[Floats, Floats, Floats, Floats, Floats, Floats, Floats],
+    close_ns: int,
+    close: float,
+    row: Floats,
+) -> None:
+    """What the newest mark price and its companions say; `close`: last trade price [quote] or null."""
+    marks, spots, rates, next_ms, settled_rates, _, _ = readings
+    row[_MARK], row[_INDEX], row[_FUNDING] = marks[i], spots[i], rates[i]
+    row[_PREMIUM] = quotient(marks[i] - spots[i], spots[i]) * 100.0
+    row[_BASIS] = quotient(close - spots[i], spots[i]) * 1e4
+    row[_DELTA] = rates[i] - settled_rates[i]
+    if not np.isnan(rates[i]):
+        row[_IS_HIGH] = 1.0 if abs(rates[i]) > _HIGH_RATE else 0.0
+    minutes = (next_ms[i] - close_ns // MILLISECOND_NS) / 60_000.0
+    if minutes >= 0.0:
+        row[_MINUTES] = minutes
 
 
-def _with_liquidations(values: Floats | Integers, f: Frames) -> Floats:
-    return flow_only(known(values, f.market.last_liquidation_ns > 0), f)
+@kernel
+def _of_liquidations(long: int, short: int, lot: tuple[int, int], row: Floats) -> None:
+    """Forced sales and purchases of the bar [lots]."""
+    row[_LONG], row[_SHORT] = long * lot[0] / lot[1], short * lot[0] / lot[1]
+    row[_LIQUIDATED_RATIO] = quotient(long, short)
+    row[_LIQUIDATED_IMBALANCE] = quotient(long - short, long + short)
 
 
-def mark_price(f: Frames, m: Memory) -> Floats:  # noqa: ARG001 - one signature for all features
+@kernel
+def _fold(
+    readings: tuple[Floats, Floats, Floats, Floats, Floats, Floats, Floats],
+    columns: tuple[Integers, Integers, Integers, Integers, Integers, Integers, Integers, Integers, Integers],
+    length_ns: int,
+    steps: tuple[int, int, int, int],
+    out: Floats,
+) -> None:
+    """All rows for each bar.
+
+    `readings`: mark and index price, funding rate, time of the next, settled rate, open interest and the
+    reading before; `columns`: times of mark, settlement, interest and newest forced order, lots of forced
+    sales and purchases, open time, close, trade gap; `steps`: units and divisor of prices and quantities.
+    """
+    readings, columns, out = borrowed(readings), borrowed(columns), borrowed((out,))[0]
+    mark_ns, settled_ns, interest_ns, liquidation_ns, sells, buys, open_ns, close, gap_ns = columns
+    for i in range(len(open_ns)):
+        row, close_ns, whole = out[:, i], open_ns[i] + length_ns, gap_ns[i] < length_ns
+        row[:] = np.nan
+        if _recent(mark_ns[i], close_ns, _MARK_AGE_NS):
+            last = known_tick(close[i], gap_ns[i], length_ns)
+            _of_mark(i, readings, close_ns, last * steps[0] / steps[1], row)
+        if settled_ns[i] > 0:
+            row[_SETTLED] = readings[4][i]
+        if _recent(interest_ns[i], close_ns, _INTEREST_AGE_NS):
+            interest, before = readings[5][i], readings[6][i]
+            row[_INTEREST] = interest
+            row[_INTEREST_CHANGE] = quotient(interest - before, before) * 100.0
+        if liquidation_ns[i] > 0 and whole:
+            _of_liquidations(sells[i], buys[i], (steps[2], steps[3]), row)
+
+
+def _rows(f: Frames, m: Memory) -> Floats:  # noqa: ARG001 - one signature for all
+    """(rows, T)."""
+    market = f.market
+    funding = (market.funding_rate, market.next_funding_ms, market.settled_rate)
+    readings = (market.mark_price, market.index_price, *funding, market.open_interest, market.interest_before)
+    times = (market.mark_ns, market.settled_ns, market.interest_ns, market.last_liquidation_ns)
+    lots = (market.liquidated_sell_lots, market.liquidated_buy_lots)
+    columns = (*times, *lots, f.open_ns, f.close, f.trade_gap_ns)
+    steps = (f.price.units, f.price.divisor, f.quantity.units, f.quantity.divisor)
+    out = np.empty((_ROWS, len(f.open_ns)))
+    _fold(readings, columns, f.length_ns, steps, out)
+    return out
+
+
+def mark_price(f: Frames, m: Memory) -> Floats:
     """The exchange's mark price, by which positions are valued and liquidated [quote]."""
-    return _with_mark(f.market.mark_price, f)
+    return m.shared(f, _rows, _MARK)
 
 
-def index_price(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def index_price(f: Frames, m: Memory) -> Floats:
     """The exchange's index: the price of the underlying on the spot markets that it weighs [quote]."""
-    return _with_mark(f.market.index_price, f)
+    return m.shared(f, _rows, _INDEX)
 
 
-def spot_premium_pct(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def spot_premium_pct(f: Frames, m: Memory) -> Floats:
     """(mark − spot) / spot · 100, spot being the index price [%]."""
-    spot = f.market.index_price
-    return _with_mark(ratio(f.market.mark_price - spot, spot) * 100.0, f)
+    return m.shared(f, _rows, _PREMIUM)
 
 
-def basis_bps(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def basis_bps(f: Frames, m: Memory) -> Floats:
     """(close − index) / index · 10⁴: what the last trade paid above spot [bps]."""
-    close = known_close(f) * f.price.units / f.price.divisor
-    spot = f.market.index_price
-    return _with_mark(ratio(close - spot, spot) * 1e4, f)
+    return m.shared(f, _rows, _BASIS)
 
 
-def funding_rate(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def funding_rate(f: Frames, m: Memory) -> Floats:
     """The exchange's estimate of the rate settled next; above 0 longs pay shorts [share of notional]."""
-    return _with_mark(f.market.funding_rate, f)
+    return m.shared(f, _rows, _FUNDING)
 
 
-def settled_funding_rate(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def settled_funding_rate(f: Frames, m: Memory) -> Floats:
     """The rate that was settled last [share of notional]."""
-    return known(f.market.settled_rate, f.market.settled_ns > 0)
+    return m.shared(f, _rows, _SETTLED)
 
 
-def funding_rate_delta(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def funding_rate_delta(f: Frames, m: Memory) -> Floats:
     """funding_rate − settled_funding_rate: how far the next payment is from the last [share of notional]."""
-    return _with_mark(f.market.funding_rate - f.market.settled_rate, f)
+    return m.shared(f, _rows, _DELTA)
 
 
-def high_funding_pressure(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def high_funding_pressure(f: Frames, m: Memory) -> Floats:
     """1 where |funding_rate| > 0.0005, else 0."""
-    rate = f.market.funding_rate
-    is_high = (np.abs(rate) > _HIGH_RATE).astype(np.float64)
-    return _with_mark(known(is_high, ~np.isnan(rate)), f)
+    return m.shared(f, _rows, _IS_HIGH)
 
 
-def minutes_to_funding(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def minutes_to_funding(f: Frames, m: Memory) -> Floats:
     """From the close to the next settlement that the exchange announced [min]."""
-    close_ms = (f.open_ns + f.length_ns) // MILLISECOND_NS
-    minutes = (f.market.next_funding_ms - close_ms) / 60_000.0
-    return _with_mark(known(minutes, minutes >= 0.0), f)
+    return m.shared(f, _rows, _MINUTES)
 
 
-def open_interest(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def open_interest(f: Frames, m: Memory) -> Floats:
     """Contracts that are open [base units]."""
-    return _with_interest(f.market.open_interest, f)
+    return m.shared(f, _rows, _INTEREST)
 
 
-def oi_change_pct(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def oi_change_pct(f: Frames, m: Memory) -> Floats:
     """(open interest − that of the reading before) / that of the reading before · 100 [%]."""
-    before = f.market.interest_before
-    return _with_interest(ratio(f.market.open_interest - before, before) * 100.0, f)
+    return m.shared(f, _rows, _INTEREST_CHANGE)
 
 
-def liq_long_vol(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def liq_long_vol(f: Frames, m: Memory) -> Floats:
     """Longs liquidated: Σ quantity of forced sales that became known in the bar [base units]."""
-    return _with_liquidations(f.quantity.to_floats(f.market.liquidated_sell_lots), f)
+    return m.shared(f, _rows, _LONG)
 
 
-def liq_short_vol(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def liq_short_vol(f: Frames, m: Memory) -> Floats:
     """Shorts liquidated: Σ quantity of forced purchases that became known in the bar [base units]."""
-    return _with_liquidations(f.quantity.to_floats(f.market.liquidated_buy_lots), f)
+    return m.shared(f, _rows, _SHORT)
 
 
-def liq_ratio(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def liq_ratio(f: Frames, m: Memory) -> Floats:
     """liq_long_vol / liq_short_vol; null where no short was liquidated."""
-    return _with_liquidations(ratio(f.market.liquidated_sell_lots, f.market.liquidated_buy_lots), f)
+    return m.shared(f, _rows, _LIQUIDATED_RATIO)
 
 
-def liq_imbalance(f: Frames, m: Memory) -> Floats:  # noqa: ARG001
+def liq_imbalance(f: Frames, m: Memory) -> Floats:
     """(long − short) / (long + short) of liq_long_vol and liq_short_vol; null where both are 0."""
-    long, short = f.market.liquidated_sell_lots, f.market.liquidated_buy_lots
-    return _with_liquidations(ratio(long - short, long + short), f)
+    return m.shared(f, _rows, _LIQUIDATED_IMBALANCE)
 
 
 _NO_MARK = "newest mark price older than 10 s at the close, or none known yet"

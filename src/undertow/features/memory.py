@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from undertow.compiled import kernel
 from undertow.frames.frames import Frames
-from undertow.market.time import DAY_NS
 
 __all__ = [
     "Floats",
     "Integers",
     "Memory",
+    "Shared",
     "join_moments",
     "join_products",
     "join_variances",
@@ -115,17 +115,6 @@ def _decay(values: Floats, keep: float, state: Floats, out: Floats) -> None:
 
 
 @kernel
-def _sum_since_midnight(values: Integers, open_ns: Integers, state: Integers, out: Integers) -> None:
-    """Running exact sum that begins anew at 00:00 UTC; state: [day, sum]."""
-    for i in range(len(values)):
-        day = open_ns[i] // DAY_NS
-        if day != state[0]:
-            state[0], state[1] = day, 0
-        state[1] += values[i]
-        out[i] = state[1]
-
-
-@kernel
 def join_variances(a: Floats, b: Floats, at: int) -> None:
     """Count, mean and second central moment at `at`: those of `b` joined to those of `a`.
 
@@ -184,6 +173,9 @@ class Memory:
         self._call = 0
         self._block: Frames | None = None
         self._shared: dict[Shared, Floats] = {}
+        self._names: dict[Shared, str] = {}
+        self.shown: tuple[Shared, int, Floats] | None = None
+        """What `shared` returned last, and what it is a row of."""
 
     def begin(self, feature: str) -> None:
         """The calls that follow belong to `feature`."""
@@ -203,31 +195,51 @@ class Memory:
 
         Its state is its own, so features that share it may be computed alone or together. The row is a view.
         """
+        values: Floats = self.rows(f, compute)[row]
+        self.shown = compute, row, values
+        return values
+
+    def rows(self, f: Frames, compute: "Shared") -> Floats:
+        """`compute(f, self)`, all rows; called once for all that ask before the block `f` is released."""
         if f is not self._block:
             self._block = f
             self._shared.clear()
         found = self._shared.get(compute)
         if found is None:
-            asking = self._feature, self._call
-            self.begin(f"{compute.__module__.rpartition('.')[2]}.{compute.__name__}")
-            found = self._shared[compute] = compute(f, self)
-            self._feature, self._call = asking
-        values: Floats = found[row]
-        return values
+            found = self._shared[compute] = self.computed(f, compute)
+        return found
+
+    def computed(self, f: Frames, compute: "Shared") -> Floats:
+        """`compute(f, self)`, whose state is its own."""
+        name = self._names.get(compute)
+        if name is None:
+            name = self._names[compute] = f"{compute.__module__.rpartition('.')[2]}.{compute.__name__}"
+        asking = self._feature, self._call
+        self._feature, self._call = name, 0
+        found = compute(f, self)
+        self._feature, self._call = asking
+        return found
+
+    def release(self) -> None:
+        """Forget what was shared: the block is done."""
+        self._block = None
+        self._shared.clear()
 
     def floats(self, *shape: int, fill: float = 0.0) -> Floats:
         """State for the caller's own kernel, which changes it in place; every element is `fill` at first."""
         key = self._key()
-        if key not in self._states:
-            self._states[key] = np.full(shape, fill)
-        return self._states[key]  # type: ignore[return-value]
+        found = self._states.get(key)
+        if found is None:
+            found = self._states[key] = np.full(shape, fill)
+        return found  # type: ignore[return-value]
 
     def integers(self, *shape: int, fill: int = 0) -> Integers:
         """As `floats`, int64."""
         key = self._key()
-        if key not in self._states:
-            self._states[key] = np.full(shape, fill, np.int64)
-        return self._states[key]  # type: ignore[return-value]
+        found = self._states.get(key)
+        if found is None:
+            found = self._states[key] = np.full(shape, fill, np.int64)
+        return found  # type: ignore[return-value]
 
     def _key(self) -> str:
         self._call += 1
@@ -296,13 +308,4 @@ class Memory:
         """Σ of all values, each halved every `half_life` bars; a null counts as 0."""
         out = np.empty(len(values))
         _decay(values, 0.5 ** (1.0 / half_life), self._floats(self._key(), 1, 0.0), out)
-        return out
-
-    def sum_since_midnight(self, values: Integers, open_ns: Integers) -> Integers:
-        """Exact running sum from 00:00 UTC on, bar by bar."""
-        key = self._key()
-        if key not in self._states:
-            self._states[key] = np.array([-1, 0], np.int64)
-        out = np.empty(len(values), np.int64)
-        _sum_since_midnight(values, open_ns, self._states[key], out)  # type: ignore[arg-type]
         return out

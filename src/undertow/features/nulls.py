@@ -1,12 +1,34 @@
-"""Where a value is unknown or undefined: null rules, once."""
+"""Where a value is unknown or undefined: null rules, once; for whole columns, and for kernels bar by bar."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from undertow.compiled import kernel
 from undertow.features.memory import Floats, Integers
 from undertow.frames.frames import Frames
 
-__all__ = ["flow_only", "known", "known_close", "known_since_gap", "ratio", "with_book"]
+__all__ = [
+    "flow_only",
+    "known",
+    "known_close",
+    "known_since_gap",
+    "known_tick",
+    "quotient",
+    "ratio",
+    "with_book",
+]
+
+
+@kernel
+def quotient(above: float, below: float) -> float:
+    """`ratio` of two numbers, for kernels."""
+    return above / below if below != 0 else np.nan
+
+
+@kernel
+def known_tick(close: int, gap_ns: int, length_ns: int) -> float:
+    """`known_close` of one bar, for kernels; `gap_ns` is the trade gap."""
+    return float(close) if close > 0 and gap_ns < length_ns else np.nan
 
 
 def known(values: Floats | Integers, where: NDArray[np.bool_]) -> Floats:

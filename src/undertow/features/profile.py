@@ -191,13 +191,13 @@ def _fold(
 
 def _rows(f: Frames, m: Memory) -> Floats:
     """(rows, T)."""
-    out = np.full((_ROWS, len(f.open_ns)), np.nan)
-    bars = _WINDOW_NS // f.length_ns
+    bars, shape = _WINDOW_NS // f.length_ns, (_ROWS, len(f.open_ns))
     if bars == 0:
-        return out
+        return np.full(shape, np.nan)
     states = m.integers(bars, 2, fill=-1), m.integers(_BINS), m.integers(_NUMBERS)
     columns = (f.close, f.high, f.low, f.buy_lots, f.sell_lots, f.notional, f.trade_gap_ns)
     first, price_step = int(f.open_ns[0]) // f.length_ns, (f.price.units, f.price.divisor)
+    out = np.empty(shape)
     _fold(columns, f.length_ns, first, price_step, m.floats(4), states, out)
     return out
 

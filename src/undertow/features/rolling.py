@@ -51,8 +51,8 @@ __all__ = [
     "volume_zscore_24h",
 ]
 
-_WINDOWS_NS = (HOUR_NS, 4 * HOUR_NS, 24 * HOUR_NS)
-_CELLS = 240
+Steps = tuple[int, int, int, int]
+_WINDOWS_NS, _CELLS = (HOUR_NS, 4 * HOUR_NS, 24 * HOUR_NS), 240
 
 # What is kept of the bars of a cell: moments of price changes, variances of volume and taker delta [lots],
 # products of neighbouring changes (see `memory.join_moments` and the others), exact sums, extremes.
@@ -63,10 +63,9 @@ _VOLUME_SUM, _DELTA_SUM, _HIGH, _LOW, _WIDTH = 17, 18, 19, 20, 21
 # of the window but the open cell.
 _PREFIX, _OPEN, _REST, _EXTRA = 0, 1, 2, 3
 
-# Rows of the kernel's output for each window, then one for all.
-_CHANGE_Z, _VOLUME_Z, _DELTA_Z, _DELTA_SHARE, _POSITION = range(5)
-_CORRELATION, _SKEW, _KURTOSIS, _RANGE, _LEVEL = range(5, 10)
-_PER_WINDOW, _RATIO, _ROWS = 10, 30, 31
+# Rows of the kernel's output: one a window, in order; skew, kurtosis and level of the first and the last.
+_CHANGE_Z, _CORRELATION, _SKEW, _KURTOSIS, _VOLUME_Z, _DELTA_Z = 0, 3, 6, 8, 10, 13
+_DELTA_SHARE, _POSITION, _RANGE, _LEVEL, _RATIO, _ROWS = 16, 19, 22, 25, 27, 28
 
 
 @kernel
@@ -131,25 +130,26 @@ def _score(bar: Floats, total: Floats, at: int) -> float:
 
 
 @kernel
-def _read(total: Floats, bar: Floats, close: float, steps: tuple[int, int, int, int], row: Floats) -> None:
+def _read(total: Floats, bar: Floats, close: float, steps: Steps, window: int, row: Floats) -> None:
     """What a window says of its last bar; `steps`: units and divisor of prices and of quantities."""
-    row[_CHANGE_Z] = _score(bar, total, _CHANGES)
-    row[_VOLUME_Z] = _score(bar, total, _VOLUME)
-    row[_DELTA_Z] = _score(bar, total, _DELTA)
+    row[_CHANGE_Z + window] = _score(bar, total, _CHANGES)
+    row[_VOLUME_Z + window], row[_DELTA_Z + window] = _score(bar, total, _VOLUME), _score(bar, total, _DELTA)
     if total[_VOLUME_SUM] > 0:
-        row[_DELTA_SHARE] = total[_DELTA_SUM] / total[_VOLUME_SUM]
+        row[_DELTA_SHARE + window] = total[_DELTA_SUM] / total[_VOLUME_SUM]
     reach = total[_HIGH] - total[_LOW]
+    row[_RANGE + window] = reach * steps[0] / steps[1]
     if reach > 0:
-        row[_POSITION] = (close - total[_LOW]) / reach
+        row[_POSITION + window] = (close - total[_LOW]) / reach
     products = np.sqrt(total[_PAIRS + 3]) * np.sqrt(total[_PAIRS + 4])
     if products > 0:
-        row[_CORRELATION] = min(max(total[_PAIRS + 5] / products, -1.0), 1.0)
-    n, square = total[_CHANGES], total[_CHANGES + 2]
+        row[_CORRELATION + window] = min(max(total[_PAIRS + 5] / products, -1.0), 1.0)
+    if window == 1:
+        return
+    n, square, at = total[_CHANGES], total[_CHANGES + 2], window // 2
     if square > 0:
-        row[_SKEW] = np.sqrt(n) * total[_CHANGES + 3] / (square * np.sqrt(square))
-        row[_KURTOSIS] = n * total[_CHANGES + 4] / (square * square)
-    row[_RANGE] = reach * steps[0] / steps[1]
-    row[_LEVEL] = total[_VOLUME_SUM] / total[_VOLUME]  # in lots, so that a ratio of two knows no lot size
+        row[_SKEW + at] = np.sqrt(n) * total[_CHANGES + 3] / (square * np.sqrt(square))
+        row[_KURTOSIS + at] = n * total[_CHANGES + 4] / (square * square)
+    row[_LEVEL + at] = total[_VOLUME_SUM] / total[_VOLUME]  # in lots: a ratio of two knows no lot size
 
 
 @kernel
@@ -170,7 +170,7 @@ def _fold(
     columns: tuple[Integers, Integers, Integers, Integers, Integers, Integers],
     length_ns: int,
     first_ns: int,
-    steps: tuple[int, int, int, int],
+    steps: Steps,
     past: Floats,
     places: Floats,
     rows: Floats,
@@ -180,7 +180,7 @@ def _fold(
     """All rows for each bar; `columns`: close, high, low, buys, sells, trade gap; `rows`: scratch."""
     close, high, low, buys, sells, gap_ns = borrowed(columns)
     past, places, rows, cells, out = borrowed((past, places, rows, cells, out))
-    bar, total = rows[0], rows[1]
+    bar, total, lot = rows[0], rows[1], steps[2] / steps[3]
     out[:, :] = np.nan
     for i in range(len(close)):
         known = close[i] > 0 and gap_ns[i] < length_ns
@@ -199,8 +199,9 @@ def _fold(
             total[:] = here[count + _REST]
             _join(total, here[count + _OPEN])
             if known and 2.0 * total[_VOLUME] * length_ns >= _WINDOWS_NS[w]:
-                _read(total, bar, close[i], steps, out[w * _PER_WINDOW : (w + 1) * _PER_WINDOW, i])
-        out[_RATIO, i] = out[_LEVEL, i] / out[2 * _PER_WINDOW + _LEVEL, i]
+                _read(total, bar, close[i], steps, w, out[:, i])
+        out[_RATIO, i] = out[_LEVEL, i] / out[_LEVEL + 1, i]
+        out[_LEVEL, i], out[_LEVEL + 1, i] = out[_LEVEL, i] * lot, out[_LEVEL + 1, i] * lot
 
 
 def _rows(f: Frames, m: Memory) -> Floats:
@@ -211,7 +212,6 @@ def _rows(f: Frames, m: Memory) -> Floats:
     steps = (f.price.units, f.price.divisor, f.quantity.units, f.quantity.divisor)
     rows, out = np.empty((2, _WIDTH)), np.empty((_ROWS, len(f.open_ns)))
     _fold(columns, f.length_ns, int(f.open_ns[0]), steps, past, places, rows, cells, out)
-    out[_LEVEL:_RATIO:_PER_WINDOW] *= f.quantity.units / f.quantity.divisor
     return out
 
 
@@ -222,12 +222,12 @@ def change_zscore_1h(f: Frames, m: Memory) -> Floats:
 
 def change_zscore_4h(f: Frames, m: Memory) -> Floats:
     """(Δ − mean) / std of price changes from bar to bar over the last four hours [std]."""
-    return m.shared(f, _rows, _PER_WINDOW + _CHANGE_Z)
+    return m.shared(f, _rows, _CHANGE_Z + 1)
 
 
 def change_zscore_24h(f: Frames, m: Memory) -> Floats:
     """(Δ − mean) / std of price changes from bar to bar over the last day [std]."""
-    return m.shared(f, _rows, 2 * _PER_WINDOW + _CHANGE_Z)
+    return m.shared(f, _rows, _CHANGE_Z + 2)
 
 
 def change_autocorrelation_1h(f: Frames, m: Memory) -> Floats:
@@ -237,12 +237,12 @@ def change_autocorrelation_1h(f: Frames, m: Memory) -> Floats:
 
 def change_autocorrelation_4h(f: Frames, m: Memory) -> Floats:
     """Correlation of neighbouring price changes over the last four hours, in [−1, 1]."""
-    return m.shared(f, _rows, _PER_WINDOW + _CORRELATION)
+    return m.shared(f, _rows, _CORRELATION + 1)
 
 
 def change_autocorrelation_24h(f: Frames, m: Memory) -> Floats:
     """Correlation of neighbouring price changes over the last day, in [−1, 1]."""
-    return m.shared(f, _rows, 2 * _PER_WINDOW + _CORRELATION)
+    return m.shared(f, _rows, _CORRELATION + 2)
 
 
 def change_skew_1h(f: Frames, m: Memory) -> Floats:
@@ -252,7 +252,7 @@ def change_skew_1h(f: Frames, m: Memory) -> Floats:
 
 def change_skew_24h(f: Frames, m: Memory) -> Floats:
     """Third central moment / std³ of price changes over the last day."""
-    return m.shared(f, _rows, 2 * _PER_WINDOW + _SKEW)
+    return m.shared(f, _rows, _SKEW + 1)
 
 
 def change_kurtosis_1h(f: Frames, m: Memory) -> Floats:
@@ -262,7 +262,7 @@ def change_kurtosis_1h(f: Frames, m: Memory) -> Floats:
 
 def change_kurtosis_24h(f: Frames, m: Memory) -> Floats:
     """Fourth central moment / std⁴ of price changes over the last day; 3 for a normal law."""
-    return m.shared(f, _rows, 2 * _PER_WINDOW + _KURTOSIS)
+    return m.shared(f, _rows, _KURTOSIS + 1)
 
 
 def volume_zscore_1h(f: Frames, m: Memory) -> Floats:
@@ -272,12 +272,12 @@ def volume_zscore_1h(f: Frames, m: Memory) -> Floats:
 
 def volume_zscore_4h(f: Frames, m: Memory) -> Floats:
     """(volume − mean) / std of the volume of bars over the last four hours [std]."""
-    return m.shared(f, _rows, _PER_WINDOW + _VOLUME_Z)
+    return m.shared(f, _rows, _VOLUME_Z + 1)
 
 
 def volume_zscore_24h(f: Frames, m: Memory) -> Floats:
     """(volume − mean) / std of the volume of bars over the last day [std]."""
-    return m.shared(f, _rows, 2 * _PER_WINDOW + _VOLUME_Z)
+    return m.shared(f, _rows, _VOLUME_Z + 2)
 
 
 def delta_zscore_1h(f: Frames, m: Memory) -> Floats:
@@ -287,12 +287,12 @@ def delta_zscore_1h(f: Frames, m: Memory) -> Floats:
 
 def delta_zscore_4h(f: Frames, m: Memory) -> Floats:
     """(vol_delta − mean) / std of the taker delta of bars over the last four hours [std]."""
-    return m.shared(f, _rows, _PER_WINDOW + _DELTA_Z)
+    return m.shared(f, _rows, _DELTA_Z + 1)
 
 
 def delta_zscore_24h(f: Frames, m: Memory) -> Floats:
     """(vol_delta − mean) / std of the taker delta of bars over the last day [std]."""
-    return m.shared(f, _rows, 2 * _PER_WINDOW + _DELTA_Z)
+    return m.shared(f, _rows, _DELTA_Z + 2)
 
 
 def delta_share_1h(f: Frames, m: Memory) -> Floats:
@@ -302,12 +302,12 @@ def delta_share_1h(f: Frames, m: Memory) -> Floats:
 
 def delta_share_4h(f: Frames, m: Memory) -> Floats:
     """(taker buys − taker sells) / volume over the last four hours, in [−1, 1]."""
-    return m.shared(f, _rows, _PER_WINDOW + _DELTA_SHARE)
+    return m.shared(f, _rows, _DELTA_SHARE + 1)
 
 
 def delta_share_24h(f: Frames, m: Memory) -> Floats:
     """(taker buys − taker sells) / volume over the last day, in [−1, 1]."""
-    return m.shared(f, _rows, 2 * _PER_WINDOW + _DELTA_SHARE)
+    return m.shared(f, _rows, _DELTA_SHARE + 2)
 
 
 def price_position_1h(f: Frames, m: Memory) -> Floats:
@@ -317,12 +317,12 @@ def price_position_1h(f: Frames, m: Memory) -> Floats:
 
 def price_position_4h(f: Frames, m: Memory) -> Floats:
     """(close − lowest low) / (highest high − lowest low) of the last four hours, in [0, 1]."""
-    return m.shared(f, _rows, _PER_WINDOW + _POSITION)
+    return m.shared(f, _rows, _POSITION + 1)
 
 
 def price_position_24h(f: Frames, m: Memory) -> Floats:
     """(close − lowest low) / (highest high − lowest low) of the last day, in [0, 1]."""
-    return m.shared(f, _rows, 2 * _PER_WINDOW + _POSITION)
+    return m.shared(f, _rows, _POSITION + 2)
 
 
 def price_range_1h(f: Frames, m: Memory) -> Floats:
@@ -332,12 +332,12 @@ def price_range_1h(f: Frames, m: Memory) -> Floats:
 
 def price_range_4h(f: Frames, m: Memory) -> Floats:
     """Highest high − lowest low of the last four hours [quote]."""
-    return m.shared(f, _rows, _PER_WINDOW + _RANGE)
+    return m.shared(f, _rows, _RANGE + 1)
 
 
 def price_range_24h(f: Frames, m: Memory) -> Floats:
     """Highest high − lowest low of the last day [quote]."""
-    return m.shared(f, _rows, 2 * _PER_WINDOW + _RANGE)
+    return m.shared(f, _rows, _RANGE + 2)
 
 
 def volume_mean_1h(f: Frames, m: Memory) -> Floats:
@@ -347,7 +347,7 @@ def volume_mean_1h(f: Frames, m: Memory) -> Floats:
 
 def volume_mean_24h(f: Frames, m: Memory) -> Floats:
     """Mean volume of a bar over the last day [base units]."""
-    return m.shared(f, _rows, 2 * _PER_WINDOW + _LEVEL)
+    return m.shared(f, _rows, _LEVEL + 1)
 
 
 def volume_ratio_1h_24h(f: Frames, m: Memory) -> Floats:

@@ -42,11 +42,12 @@ _ROUNDING = 1e-12
 _UNDERFLOW = 1e-300
 """A mean of moves [ticks] below this has lost its digits: the price has stood still for thousands of bars."""
 
-# Rows of the kernel's output; those below _PRICES are prices or differences of prices.
-_EMA_12, _EMA_26, _EMA_50, _EMA_200, _MACD, _SIGNAL, _HISTOGRAM, _ATR = 0, 1, 2, 3, 4, 5, 6, 7
-_BOLLINGER_UPPER, _BOLLINGER_LOWER, _KELTNER_UPPER, _KELTNER_LOWER, _PRICES = 8, 9, 10, 11, 12
-_RSI, _STOCHASTIC_K, _STOCHASTIC_D, _BOLLINGER_WIDTH, _BOLLINGER_POSITION, _KELTNER_POSITION = range(12, 18)
-_ROWS = 18
+# Rows of the kernel's output, in the order of the features, and those that are prices or differences of them.
+_EMA_12, _EMA_26, _EMA_50, _EMA_200, _MACD, _SIGNAL, _HISTOGRAM = range(7)
+_RSI, _STOCHASTIC_K, _STOCHASTIC_D, _ATR = range(7, 11)
+_BOLLINGER_UPPER, _BOLLINGER_LOWER, _BOLLINGER_WIDTH, _BOLLINGER_POSITION = range(11, 15)
+_KELTNER_UPPER, _KELTNER_LOWER, _KELTNER_POSITION, _ROWS = range(15, 19)
+_PRICES = (0, 1, 2, 3, 4, 5, 6, _ATR, _BOLLINGER_UPPER, _BOLLINGER_LOWER, _KELTNER_UPPER, _KELTNER_LOWER)
 
 # Places in the state of the means, three numbers each (`smooth_step`).
 _FAST, _SIGNAL_MEAN, _MIDDLE, _RISE, _FALL, _RANGE, _MEANS = 12, 15, 18, 21, 24, 27, 30
@@ -145,10 +146,10 @@ def _fold(
         _averages(last, means, row)
         _oscillators(last, highest, lowest, means, past, row)
         _channels(last, means, past, row)
+        for j in _PRICES:
+            row[j] = row[j] * units / divisor
         for j in range(_ROWS):
             out[j, i] = row[j] if known else np.nan
-            if j < _PRICES:
-                out[j, i] = out[j, i] * units / divisor
 
 
 def _indicators(f: Frames, m: Memory) -> Floats:

@@ -42,9 +42,13 @@ __all__ = [
 # Terms of a bar, of which a window holds the sums.
 _SQUARE, _UP, _DOWN, _BIPOWER, _PARKINSON, _GARMAN_KLASS, _ROGERS_SATCHELL, _TERMS = range(8)
 
-# Rows of the kernel's output.
-_RETURNS, _VOLATILITIES, _OF_60, _BALANCE, _JUMPS, _ROWS = 0, 5, 9, 16, 17, 18
-_R_UP, _R_DOWN, _R_BIPOWER, _R_PARKINSON, _R_GARMAN_KLASS, _R_ROGERS_SATCHELL = range(10, 16)
+# Rows of the kernel's output, in the order of the features; roots of each term, and of the windows but 60.
+_RETURNS, _OF_60, _ROWS = 0, 8, 18
+_R_UP, _R_DOWN, _BALANCE, _R_BIPOWER, _JUMPS, _R_PARKINSON, _R_GARMAN_KLASS, _R_ROGERS_SATCHELL = range(
+    10, 18
+)
+_ROOTS = (_OF_60, _R_UP, _R_DOWN, _R_BIPOWER, _R_PARKINSON, _R_GARMAN_KLASS, _R_ROGERS_SATCHELL)
+_OF_SHORT = (5, 6, 7, 9)
 
 _WINDOWS = (5, 15, 30, 60, 240)
 _SHORT = (5, 15, 30, 240)
@@ -83,7 +87,7 @@ def _return_terms(change: float, before: float, terms: Floats) -> None:
 def _measures(sums: Floats, row: Floats) -> None:
     """What the sums over 60 bars say."""
     for term in range(_TERMS):
-        row[_OF_60 + term] = np.sqrt(sums[term])
+        row[_ROOTS[term]] = np.sqrt(sums[term])
     row[_BALANCE], row[_JUMPS] = np.nan, np.nan
     if sums[_SQUARE] > 0:
         row[_BALANCE] = (sums[_UP] - sums[_DOWN]) / sums[_SQUARE]
@@ -98,7 +102,7 @@ def _short_windows(number: int, terms: Floats, state: Floats, sums: Floats, row:
     for i in range(len(_SHORT)):
         length = _SHORT[i]
         slide_sums(terms[:1], number, length, state[at : at + length + 1].reshape(length + 1, 1), sums)
-        row[_VOLATILITIES + i] = np.sqrt(sums[0])
+        row[_OF_SHORT[i]] = np.sqrt(sums[0])
         at += length + 1
 
 
@@ -182,17 +186,17 @@ def log_return_240(f: Frames, m: Memory) -> Floats:
 
 def realised_volatility_5(f: Frames, m: Memory) -> Floats:
     """√Σ r² over 5 bars, r the log return of a bar (Andersen, Bollerslev, Diebold, Labys 2003)."""
-    return m.shared(f, _rows, _VOLATILITIES)
+    return m.shared(f, _rows, _OF_SHORT[0])
 
 
 def realised_volatility_15(f: Frames, m: Memory) -> Floats:
     """√Σ r² over 15 bars, r the log return of a bar (Andersen, Bollerslev, Diebold, Labys 2003)."""
-    return m.shared(f, _rows, _VOLATILITIES + 1)
+    return m.shared(f, _rows, _OF_SHORT[1])
 
 
 def realised_volatility_30(f: Frames, m: Memory) -> Floats:
     """√Σ r² over 30 bars, r the log return of a bar (Andersen, Bollerslev, Diebold, Labys 2003)."""
-    return m.shared(f, _rows, _VOLATILITIES + 2)
+    return m.shared(f, _rows, _OF_SHORT[2])
 
 
 def realised_volatility_60(f: Frames, m: Memory) -> Floats:
@@ -202,7 +206,7 @@ def realised_volatility_60(f: Frames, m: Memory) -> Floats:
 
 def realised_volatility_240(f: Frames, m: Memory) -> Floats:
     """√Σ r² over 240 bars, r the log return of a bar (Andersen, Bollerslev, Diebold, Labys 2003)."""
-    return m.shared(f, _rows, _VOLATILITIES + 3)
+    return m.shared(f, _rows, _OF_SHORT[3])
 
 
 def upside_volatility_60(f: Frames, m: Memory) -> Floats:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from undertow.compiled import kernel
+from undertow.compiled import borrowed, kernel
 from undertow.frames.frames import BOOK_LEVELS, FlowFrames, Frames
 from undertow.frames.market_frames import unknown_market
 from undertow.market.instruments import Instrument
@@ -87,6 +87,7 @@ def new_bar_state() -> BarState:
 @kernel
 def _add_second(bar: Integers, second: Integers, extra: Integers) -> None:
     """Merge one second and its (trade gap, gap) into the bar."""
+    bar, second, extra = borrowed((bar, second, extra))
     if second[_COUNT] > 0:
         if bar[_COUNT] == 0:
             bar[_OPEN], bar[_HIGH], bar[_LOW] = second[_OPEN], second[_HIGH], second[_LOW]
@@ -104,8 +105,10 @@ def _add_second(bar: Integers, second: Integers, extra: Integers) -> None:
 
 
 @kernel
-def _add_sample(state: BarState, sample: Integers, levels: Integers) -> None:
-    """Merge one book sample into the bar."""
+def _add_sample(state: BarState, sample: Integers, bid_lots: Integers, ask_lots: Integers) -> None:
+    """Merge one book sample into the bar, its levels apart."""
+    state = borrowed(state)
+    sample, bid_lots, ask_lots = borrowed((sample, bid_lots, ask_lots))
     bar = state.integers
     bar[_SAMPLES] += 1
     for i in range(6):
@@ -118,27 +121,39 @@ def _add_sample(state: BarState, sample: Integers, levels: Integers) -> None:
     bids, asks, level = 0, 0, 0
     for i in range(3):
         while level < _DEPTHS[i]:
-            bids += levels[1, level]
-            asks += levels[3, level]
+            bids += bid_lots[level]
+            asks += ask_lots[level]
             level += 1
         if bids + asks > 0:
             state.imbalances[i] += (bids - asks) / (bids + asks)
             bar[_IMBALANCE_COUNT + i] += 1
-    state.levels[:, :] = levels[:, :BOOK_LEVELS]
 
 
 @kernel
-def _close_bar(state: BarState, integers: Integers, imbalances: Floats, levels: Integers) -> None:
-    """Write the bar out and clear what does not carry over."""
+def _close_bar(state: BarState, integers: Integers, imbalances: Floats) -> None:
+    """Write the bar out and clear what does not carry over, its levels apart."""
+    state = borrowed(state)
+    integers, imbalances = borrowed((integers, imbalances))
     bar = state.integers
-    integers[:] = bar
-    imbalances[:] = state.imbalances
-    levels[:, :] = state.levels
-    bar[_COUNT : _LARGE_LOTS + 1] = 0
-    bar[LATE:_LAST_UPDATE_NS] = 0
-    bar[_DETAILED:] = 0
-    state.imbalances[:] = 0.0
-    state.levels[:, :] = 0
+    for i in range(WIDTH):
+        integers[i] = bar[i]
+    for i in range(3):
+        imbalances[i] = state.imbalances[i]
+        state.imbalances[i] = 0.0
+    for i in range(_COUNT, _LARGE_LOTS + 1):
+        bar[i] = 0
+    for i in range(LATE, _LAST_UPDATE_NS):
+        bar[i] = 0
+    for i in range(_DETAILED, WIDTH):
+        bar[i] = 0
+
+
+@kernel
+def _copy_level(source: Integers, at: int, out: Integers, to: int) -> None:
+    """Copy the best levels of one side of a sample."""
+    source, out = borrowed((source, out))
+    for j in range(BOOK_LEVELS):
+        out[to, j] = source[at, j]
 
 
 @kernel
@@ -146,7 +161,10 @@ def fold_bars(
     seconds: Integers,
     extras: Integers,
     samples: Integers,
-    sample_levels: Integers,
+    bid_ticks: Integers,
+    bid_lots: Integers,
+    ask_ticks: Integers,
+    ask_lots: Integers,
     length_ns: int,
     state: BarState,
     integers: Integers,
@@ -156,9 +174,14 @@ def fold_bars(
     """Merge consecutive seconds; returns the bars written.
 
     `seconds` is (n, 15); `extras` (n, 2): ns in a trade gap, ns in any gap; `samples` (m, 23) and
-    `sample_levels` (m, 4, ≥20) all with first open < g ≤ last close. Output arrays have room.
+    their levels (m, ≥20) all with first open < g ≤ last close. Output arrays have room; `levels` is
+    (4, bars, 20).
     """
-    written, at = 0, 0
+    seconds, extras, samples = borrowed((seconds, extras, samples))
+    bid_ticks, bid_lots, ask_ticks, ask_lots = borrowed((bid_ticks, bid_lots, ask_ticks, ask_lots))
+    integers, imbalances, levels = borrowed((integers, imbalances, levels))
+    state = borrowed(state)
+    written, at, first = 0, 0, 0
     for i in range(len(seconds)):
         open_ns = seconds[i, _OPEN_NS]
         close_ns = open_ns + SECOND_NS
@@ -167,11 +190,25 @@ def fold_bars(
             state.started[0] = 1
         _add_second(state.integers, seconds[i], extras[i])
         while at < len(samples) and samples[at, _SAMPLE_GRID] <= close_ns:
-            _add_sample(state, samples[at], sample_levels[at])
+            _add_sample(state, samples[at], bid_lots[at], ask_lots[at])
             at += 1
         if close_ns % length_ns == 0:
-            _close_bar(state, integers[written], imbalances[written], levels[written])
+            if at > first:
+                _copy_level(bid_ticks, at - 1, levels[0], written)
+                _copy_level(bid_lots, at - 1, levels[1], written)
+                _copy_level(ask_ticks, at - 1, levels[2], written)
+                _copy_level(ask_lots, at - 1, levels[3], written)
+            else:
+                levels[:, written] = state.levels
+            state.levels[:, :] = 0
+            _close_bar(state, integers[written], imbalances[written])
             written += 1
+            first = at
+    if at > first:
+        _copy_level(bid_ticks, at - 1, state.levels, 0)
+        _copy_level(bid_lots, at - 1, state.levels, 1)
+        _copy_level(ask_ticks, at - 1, state.levels, 2)
+        _copy_level(ask_lots, at - 1, state.levels, 3)
     return written
 
 
@@ -193,10 +230,10 @@ def to_frames(
         lateness_ns=lateness_ns,
         **{name: columns[at] for name, at in _COLUMNS.items()},
         trailing_counts=integers[:, 11:14].copy(),
-        bid_ticks=levels[:, 0].copy(),
-        bid_lots=levels[:, 1].copy(),
-        ask_ticks=levels[:, 2].copy(),
-        ask_lots=levels[:, 3].copy(),
+        bid_ticks=levels[0],
+        bid_lots=levels[1],
+        ask_ticks=levels[2],
+        ask_lots=levels[3],
         imbalance_sums=imbalances,
         imbalance_counts=integers[:, 19:22].copy(),
         ofi_levels=np.concatenate([integers[:, 25:26], integers[:, 34:43]], axis=1),

@@ -79,10 +79,10 @@ class FrameFold:
         if not len(seconds):
             return {}
         extras = _extras(gaps, int(seconds[0, 0]), len(seconds))
-        integers, levels = _sample_rows(samples)
+        integers = _sample_rows(samples)
         flow = self._fold_flow(trades, samples, extras)
         return {
-            length: self._fold_bars(length, seconds, extras, integers, levels, flow)
+            length: self._fold_bars(length, seconds, extras, (integers, samples), flow)
             for length in self.lengths_ns
         }
 
@@ -145,23 +145,24 @@ class FrameFold:
         length_ns: int,
         seconds: Integers,
         extras: Integers,
-        samples: Integers,
-        levels: Integers,
+        sampled: tuple[Integers, BookColumns],
         flow: tuple[Integers, NDArray[np.float64]],
     ) -> Frames:
         capacity = len(seconds) * SECOND_NS // length_ns + 1
         integers = np.empty((capacity, bars.WIDTH), np.int64)
         imbalances = np.empty((capacity, 3), np.float64)
-        tops = np.empty((capacity, 4, BOOK_LEVELS), np.int64)
+        tops = np.empty((4, capacity, BOOK_LEVELS), np.int64)
+        rows, samples = sampled
+        sides = (samples.bid_ticks, samples.bid_lots, samples.ask_ticks, samples.ask_lots)
         count = bars.fold_bars(
-            seconds, extras, samples, levels, length_ns, self._bars[length_ns], integers, imbalances, tops
+            seconds, extras, rows, *sides, length_ns, self._bars[length_ns], integers, imbalances, tops
         )
         if count:
             self._count_late(length_ns, integers[:count])
         return bars.to_frames(
             integers[:count],
             imbalances[:count],
-            tops[:count],
+            tops[:, :count],
             self._merge_flow(length_ns, int(seconds[0, 0]), count, flow),
             self.instrument,
             length_ns,
@@ -215,8 +216,8 @@ def _extras(gaps: Sequence[Gap], start_ns: int, count: int) -> Integers:
     return extras
 
 
-def _sample_rows(samples: BookColumns) -> tuple[Integers, Integers]:
-    """Samples as the two arrays that `fold_bars` reads."""
+def _sample_rows(samples: BookColumns) -> Integers:
+    """What `fold_bars` reads of samples beside their levels."""
     integers = np.empty((len(samples), 23), np.int64)
     columns = (
         samples.grid_ns,
@@ -237,7 +238,4 @@ def _sample_rows(samples: BookColumns) -> tuple[Integers, Integers]:
     )
     for i, column in enumerate(columns):
         integers[:, i] = column
-    levels = np.empty((len(samples), 4, BOOK_LEVELS), np.int64)
-    for i, side in enumerate((samples.bid_ticks, samples.bid_lots, samples.ask_ticks, samples.ask_lots)):
-        levels[:, i] = side[:, :BOOK_LEVELS]
-    return integers, levels
+    return integers

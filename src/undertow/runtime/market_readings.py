@@ -11,7 +11,7 @@ from undertow.frames.market_fold import MARKET_TABLES, MarketRows, Readings
 from undertow.lake.market_schemas import MARKET_UNIQUE_KEYS
 from undertow.lake.reader import Lake
 from undertow.market.instruments import Instrument
-from undertow.market.time import MILLISECOND_NS
+from undertow.market.time import HOUR_NS, MILLISECOND_NS
 
 __all__ = ["MarketHistory", "readings_of"]
 
@@ -76,19 +76,28 @@ def _keys(rows: pa.Table) -> Integers:
 
 
 class MarketHistory:
-    """The market tables of one symbol in a lake, read on step by step."""
+    """The market tables of one symbol in a lake, read on step by step; `after_ns`: up to there they were."""
 
-    def __init__(self, lake: Lake, instrument: Instrument) -> None:
+    def __init__(self, lake: Lake, instrument: Instrument, after_ns: int | None = None) -> None:
         self._lake = lake
         self._instrument = instrument
-        self._from_ns: int | None = None
+        self._from_ns = None if after_ns is None else after_ns + 1
+        self._hours = {
+            table: np.array(lake.hours(instrument.venue, table, instrument.symbol), np.int64)
+            for table in MARKET_TABLES
+        }
 
     def until(self, until_ns: int) -> MarketRows:
         """Rows up to a time that were not read yet, that of the exchange: no row is known before it."""
         bounds = self._from_ns, until_ns + 1
         self._from_ns = until_ns + 1
-        found = {table: self._read(table, *bounds) for table in MARKET_TABLES}
+        found = {table: self._read(table, *bounds) for table in MARKET_TABLES if self._holds(table, *bounds)}
         return readings_of(self._instrument, {t: rows for t, rows in found.items() if rows is not None})
+
+    def _holds(self, table: str, from_ns: int | None, to_ns: int) -> bool:
+        """Whether there are stored hours between two times."""
+        before_ns = self._hours[table][self._hours[table] < to_ns]
+        return bool(len(before_ns)) and (from_ns is None or int(before_ns[-1]) + HOUR_NS > from_ns)
 
     def _read(self, table: str, from_ns: int | None, to_ns: int) -> pa.Table | None:
         told = _FORCED_ORDER if table == "liquidations" else ("timestamp", *_FLOATS[table])

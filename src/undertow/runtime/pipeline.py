@@ -159,9 +159,10 @@ class Pipeline:
         return found | {f"frames with {r.name.lower()}": count for r, count in rejected.items()}
 
     def _fold_frames(self, lines: bytes) -> list[Rejection]:
-        if not lines:
-            return []
-        mapped = self._mapper.map(lines)
+        return self.fold_mapped(self._mapper.map(lines)) if lines else []
+
+    def fold_mapped(self, mapped: Mapped) -> list[Rejection]:
+        """Fold a block that has been mapped already; what of it was rejected."""
         self._count(mapped)
         sampled = self.sampler.feed(mapped.batch)
         self._ledger.note(mapped.batch, self.sampler, sampled)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from undertow.market.time import MILLISECOND_NS
 from undertow.venues.simulated.exchange import DEFAULT_START_MS
@@ -13,13 +14,21 @@ from undertow.venues.simulated.market import new_market
 from undertow.venues.simulated.publisher import Frame, Publisher
 from undertow.venues.simulated.wire import combined
 
-__all__ = ["DEFAULT_START_NS", "DEFAULT_STREAMS", "frames", "simulate_capture"]
+__all__ = [
+    "DEFAULT_START_NS",
+    "DEFAULT_STREAMS",
+    "SNAPSHOT_AFTER_MS",
+    "frames",
+    "latencies",
+    "simulate_capture",
+]
 
 DEFAULT_START_NS = DEFAULT_START_MS * MILLISECOND_NS
 DEFAULT_STREAMS = ("depth@100ms", "aggTrade", "markPrice@1s")
 
 _BLOCK_MS = 1000
-_SNAPSHOT_AFTER_MS = 350
+SNAPSHOT_AFTER_MS = 350
+"""When the REST snapshot of a book is taken, after the start."""
 _LEAST_LATENCY_NS, _MOST_LATENCY_NS = MILLISECOND_NS, 30 * MILLISECOND_NS
 
 
@@ -41,10 +50,10 @@ def frames(
     start_ms = start_ns // MILLISECOND_NS
     end_ms = start_ms + round(seconds * 1000)
     publishers = [_publisher(symbol, seed, signal, start_ms, streams) for symbol in symbols]
-    latencies = _latencies(seed)
+    delays = (delay for block in latencies(seed) for delay in block.tolist())
     receive_ns = 0
     for frame in _merged(publishers, start_ms, end_ms):
-        receive_ns = max(receive_ns, frame.event_ms * MILLISECOND_NS + next(latencies))
+        receive_ns = max(receive_ns, frame.event_ms * MILLISECOND_NS + next(delays))
         yield receive_ns, combined(frame.stream, frame.payload) if frame.stream else frame.payload
 
 
@@ -70,7 +79,7 @@ def _publisher(symbol: str, seed: int, signal: float, start_ms: int, streams: Se
 
 def _merged(publishers: Sequence[Publisher], start_ms: int, end_ms: int) -> Iterator[Frame]:
     """All frames by event time; the snapshots come in a shorter first block."""
-    yield from _block(publishers, min(end_ms, start_ms + _SNAPSHOT_AFTER_MS))
+    yield from _block(publishers, min(end_ms, start_ms + SNAPSHOT_AFTER_MS))
     for publisher in publishers:
         if any(suffix.startswith("depth") for suffix in publisher.open_streams):
             yield Frame(publisher.market.now_ms, "", publisher.snapshot(1000), 0, 0)
@@ -83,7 +92,8 @@ def _block(publishers: Sequence[Publisher], until_ms: int) -> Iterator[Frame]:
     return iter(made[0]) if len(made) == 1 else heapq.merge(*made, key=attrgetter("event_ms"))
 
 
-def _latencies(seed: int) -> Iterator[int]:
+def latencies(seed: int) -> Iterator[NDArray[np.int64]]:
+    """Blocks of what one frame after the other takes to come [ns]; no end."""
     rng = np.random.default_rng([seed, 1])
     while True:
-        yield from rng.integers(_LEAST_LATENCY_NS, _MOST_LATENCY_NS, size=4096).tolist()
+        yield rng.integers(_LEAST_LATENCY_NS, _MOST_LATENCY_NS, size=4096)

@@ -180,10 +180,14 @@ class Market:
     def _pass_seconds(self, until_ms: int) -> None:
         """Let the index follow the price, and settle funding, at each full second gone by."""
         for second in range(self.now_ms // 1000 + 1, until_ms // 1000 + 1):
-            self.index_ticks += (1 - _INDEX_MEMORY) * (self.fair_ticks - self.index_ticks)
-            if second * 1000 % (self.funding_hours * _HOUR_MS) == 0:
-                mark = self.mark(second * 1000)
-                self.funding.append((second * 1000, mark.rate, mark.price))
+            self.pass_second(second * 1000, self.fair_ticks)
+
+    def pass_second(self, time_ms: int, fair_ticks: int) -> None:
+        """Let a full second go by at whose end the fair value was `fair_ticks`."""
+        self.index_ticks += (1 - _INDEX_MEMORY) * (fair_ticks - self.index_ticks)
+        if time_ms % (self.funding_hours * _HOUR_MS) == 0:
+            mark = self.mark_at(time_ms, fair_ticks)
+            self.funding.append((time_ms, mark.rate, mark.price))
 
     @property
     def fair_ticks(self) -> int:
@@ -202,8 +206,12 @@ class Market:
 
     def mark(self, time_ms: int) -> Mark:
         """Mark price, index and funding rate; all of them functions of past prices."""
+        return self.mark_at(time_ms, self.fair_ticks)
+
+    def mark_at(self, time_ms: int, fair_ticks: int) -> Mark:
+        """The same where the fair value is `fair_ticks`."""
         step = self.listing.instrument.price
-        price, index = step.to_float(self.fair_ticks), self.index_ticks * step.units / step.divisor
+        price, index = step.to_float(fair_ticks), self.index_ticks * step.units / step.divisor
         rate = min(0.003, max(-0.003, 0.0001 + (price - index) / index))
         interval_ms = self.funding_hours * _HOUR_MS
         next_ms = (time_ms // interval_ms + 1) * interval_ms

@@ -103,7 +103,7 @@ def test_samples_are_those_of_the_lake(lake: Lake) -> None:
         {"order_type": pa.nulls(1, pa.string())},
         {"order_type": pa.array(["SOMETHING NEW"])},
     ],
-    ids=str,
+    ids=["no types", "no sources", "null types", "unknown types"],
 )
 def test_trades_of_older_and_newer_files(lake: Lake, change: dict[str, pa.Array | None]) -> None:
     rewrite(lake, "aggtrades", change)

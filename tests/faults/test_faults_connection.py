@@ -79,8 +79,8 @@ def test_a_mute_socket(tmp_path: Path) -> None:
 def test_the_lifetime_of_a_socket(tmp_path: Path) -> None:
     outcome = play(
         Scenario(
-            feed=replace(FAST, rollover_s=1.5, heartbeat_s=10.0),
-            settings={"lifetime_s": 150.0},
+            feed=replace(FAST, rollover_s=1.5, heartbeat_s=3.0),
+            settings={"lifetime_s": 100.0},
             seconds=200.0,
             speed=20.0,
         ),
@@ -88,9 +88,7 @@ def test_the_lifetime_of_a_socket(tmp_path: Path) -> None:
     )
     outcome.check(untouched=["BTCUSDT", "ETHUSDT"])
     assert outcome.counters["rollovers"] >= 3
-    # The market may end while a socket is being replaced: one a route is lost then, and none before.
-    assert outcome.counters.get("disconnects", 0) <= 2
-    assert all(outcome.gaps(stream) == [] for stream in ("depth", "aggtrades"))
+    assert "disconnects" not in outcome.counters
 
 
 @scenario("C7", "the exchange announces a shutdown: the successor delivers before the old one closes")

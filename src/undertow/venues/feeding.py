@@ -20,6 +20,9 @@ class FeedSink(Protocol):
         """Something a person should know."""
 
 
+_GOING_AWAY = 1001
+
+
 @dataclass(frozen=True, slots=True)
 class FeedSettings:
     """Times in seconds."""
@@ -43,6 +46,10 @@ class FeedSettings:
     """How long a frame waits for an earlier one that another socket may still bring."""
     end_on_going_away: bool = False
     """Take a close frame 1001 as the end of the market (a simulation that is over), not as a loss."""
+
+    def is_end(self, close_code: int | None) -> bool:
+        """Whether a socket that was closed so says that the market is over."""
+        return self.end_on_going_away and close_code == _GOING_AWAY
 
 
 class ReceiveClock:

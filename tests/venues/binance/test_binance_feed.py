@@ -348,6 +348,28 @@ def test_going_away_can_be_the_end() -> None:
     assert asyncio.run(main()) == [], "what is over is not missing"
 
 
+def test_the_market_may_end_while_a_socket_is_replaced() -> None:
+    async def main() -> tuple[list[tuple[str, str, frozenset[str]]], Feed]:
+        async with FakeExchange() as exchange:
+            sink = RecordingSink(exchange.waiter)
+            settings = replace(FAST, end_on_going_away=True, rollover_s=0.05, handover_timeout_s=60.0)
+            feed = Feed(socket_market(exchange.endpoints), {"public": [DEPTH]}, sink, settings)
+            async with running(feed.run()) as task:
+                (old,) = await exchange.subscribed(1)
+                await old.socket.send_bytes(combined(DEPTH, u=1))  # what the successor has to deliver too
+                _, successor = await exchange.subscribed(2)
+                await old.socket.close(code=1001, message=b"the simulation is over")
+                await successor.socket.close(code=1001, message=b"the simulation is over")
+                async with asyncio.timeout(5):
+                    await task
+            return sink.losses, feed
+
+    losses, feed = asyncio.run(main())
+    assert losses == []
+    assert "disconnects" not in feed.counters
+    assert feed.counters["connections"] == 2
+
+
 @pytest.mark.parametrize(
     ("frame", "stream"),
     [

@@ -33,7 +33,6 @@ __all__ = ["Feed"]
 
 log = structlog.get_logger(__name__)
 
-_GOING_AWAY = 1001
 _CONNECTS, _CONNECT_WINDOW_S = 250, 300.0
 """The exchange refuses an address after 300 attempts in five minutes."""
 _REMEDIES_AT = (3.0, 4.0, 6.0)
@@ -185,7 +184,7 @@ class Feed:
         self.arbiter.leave(connection.number)
 
     def _lose(self, line: Line, connection: Connection) -> None:
-        if self.settings.end_on_going_away and connection.close_code == _GOING_AWAY:
+        if self.settings.is_end(connection.close_code):
             log.info("market_ended", category=line.category, reason=connection.reason)
             self.arbiter.leave(connection.number)
             line.is_finished = True
@@ -364,10 +363,11 @@ class Feed:
         line.is_overlapping = True
         try:
             is_ready = await self._overlap(line, successor, current)
-            if current.has_ended and not is_ready:
+            has_failed = current.has_ended and not is_ready
+            if has_failed and not self.settings.is_end(current.close_code):
                 self._report_loss(line, current)
                 return successor
-            if not is_ready and (successor.has_ended or successor.first_data_s is None):
+            if has_failed or (not is_ready and (successor.has_ended or successor.first_data_s is None)):
                 await self._retire(successor)
                 return self._postpone(line, current)
             await self._retire(current)
